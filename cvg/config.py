@@ -1,0 +1,213 @@
+"""The typed mirror of params.yaml: names, types and bounds, but no values.
+
+There are no defaults here on purpose: a value has one home, `params.yaml`. A new key is added
+there and here, nowhere else.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
+
+Level = Literal["top", "bottom"]
+
+
+class Section(BaseModel):
+    """A part of params.yaml; unknown, missing and mistyped keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield key and sentence for each impossible combination of valid values."""
+        yield from ()
+
+
+class ExtractParams(Section):
+    """From videos to frames."""
+
+    manifest: str
+    size: Annotated[int, Field(ge=8, le=1024)]
+    fit: Literal["crop", "pad", "squash"]
+    fps: PositiveFloat | None
+    split: Literal["auto", "video", "time"]
+    split_min_videos: Annotated[int, Field(ge=2)]
+    held_out: OpenShare
+    split_gap_s: NonNegative
+    min_frames: Positive
+    shard_mb: Positive
+
+
+class TrainingParams(Section):
+    """What every training stage obeys."""
+
+    steps: Positive
+    batch_size: Positive
+    lr_scale: PositiveFloat
+    warmup_steps: Count
+    weight_decay: NonNegative
+    grad_clip: PositiveFloat
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    validate_every: Positive
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield combinations under which no best weights would ever be kept."""
+        if self.validate_every > self.steps:
+            yield (
+                "validate_every",
+                f"must be at most steps = {self.steps}, or nothing is ever validated",
+            )
+        if self.warmup_steps >= self.steps:
+            yield "warmup_steps", f"must be below steps = {self.steps}"
+
+
+class DiscriminatorParams(Section):
+    """The patch discriminator."""
+
+    enabled: bool
+    width: Positive
+    start_step: Count
+    weight: NonNegative
+    max_adaptive: PositiveFloat
+    lr_scale: PositiveFloat
+
+
+class VqganGates(Section):
+    """Thresholds of the health gate between VQGAN and transformers."""
+
+    min_psnr: float
+    min_psnr_top: float
+    min_usage: Share
+    strict: bool
+
+
+class VqganParams(TrainingParams):
+    """The hierarchical VQGAN and its training."""
+
+    width: Positive
+    blocks: Count
+    stem: Literal[1, 2, 4, 8]
+    codebook_size: Annotated[int, Field(ge=2, le=65536)]
+    code_dim: Positive
+    codebook_decay: Annotated[float, Field(ge=0, lt=1)]
+    restart_below: Share
+    commitment_weight: NonNegative
+    bottom_drop: Share
+    l1_weight: NonNegative
+    l2_weight: NonNegative
+    comparator: Literal["alex", "vgg", "none"]
+    comparator_weight: NonNegative
+    comparator_share: Share
+    discriminator: DiscriminatorParams
+    flip: bool
+    shift: Count
+    gates: VqganGates
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield what no training can satisfy."""
+        yield from super().conflicts()
+        if self.l1_weight == 0 and self.l2_weight == 0:
+            yield "l2_weight", "must be above 0 where l1_weight is 0: no pixel loss is left"
+
+
+class TokenizeParams(Section):
+    """From frames to codes."""
+
+    batch_size: Positive
+
+
+class LevelParams(TrainingParams):
+    """The transformer of one level."""
+
+    width: Positive
+    layers: Positive
+    heads: Positive
+    window: Positive
+    clip_frames: Positive
+    caption_words: Count
+    condition_dropout: Share
+    code_corruption: Share
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield shapes that no transformer can have."""
+        yield from super().conflicts()
+        if self.width % (4 * self.heads):
+            yield (
+                "width",
+                f"must be a multiple of 4 * heads = {4 * self.heads} (rotary pairs in each head)",
+            )
+
+
+class TransformerParams(Section):
+    """One transformer a level."""
+
+    top: LevelParams
+    bottom: LevelParams
+
+
+class SampleParams(Section):
+    """From held-out context frames to future frames."""
+
+    clips: Positive
+    frames: Positive
+    context_frames: Positive
+    temperature: PositiveFloat
+    top_k: Count
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    guidance_scale: NonNegative
+    fps: PositiveFloat
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield requests without a future frame."""
+        if self.context_frames >= self.frames:
+            yield "context_frames", f"must be below frames = {self.frames}: no frame is predicted"
+
+
+class EvaluateParams(Section):
+    """From samples to figures."""
+
+    lpips: Literal["alex", "vgg"]
+    batch_size: Positive
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seed: Count
+    lr: PositiveFloat
+    extract: ExtractParams
+    vqgan: VqganParams
+    tokenize: TokenizeParams
+    transformer: TransformerParams
+    sample: SampleParams
+    evaluate: EvaluateParams
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield combinations across sections."""
+        cell = self.vqgan.stem * 4
+        if self.extract.size % cell or self.extract.size < 2 * cell:
+            yield (
+                "extract.size",
+                f"must be a multiple of 4 * vqgan.stem = {cell}, and at least {2 * cell}",
+            )
+        if self.vqgan.shift >= self.extract.size:
+            yield "vqgan.shift", f"must be below extract.size = {self.extract.size}"
+        longest = max(self.transformer.top.clip_frames, self.transformer.bottom.clip_frames)
+        if longest > self.extract.min_frames:
+            yield (
+                "extract.min_frames",
+                f"must be at least the longest transformer clip_frames = {longest}",
+            )
+        if self.sample.frames > self.extract.min_frames:
+            yield (
+                "sample.frames",
+                f"must be at most extract.min_frames = {self.extract.min_frames}: held-out parts "
+                "may be that short",
+            )
