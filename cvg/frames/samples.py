@@ -1,0 +1,79 @@
+"""Generated clips on disk, without loss, with what each of them continues."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cvg.errors import UserError
+from cvg.files import read_json, write_json
+from cvg.frames.store import FrameStore
+
+ARRAY = "samples.npy"
+HEADER = "samples.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledClip:
+    """Which held-out window a sample continues."""
+
+    name: str  # video and frame: names the random numbers of the sample
+    segment: int
+    start: int  # first frame, counted in the segment
+    video: str
+    caption: str | None
+    label: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Generated clips and what they continue."""
+
+    frames: np.ndarray  # uint8 [n, t, h, w, 3], the real context in front
+    clips: list[SampledClip]
+    context_frames: int
+    vqgan_hash: str
+
+
+def true_clips(store: FrameStore, samples: Samples) -> np.ndarray:
+    """Read the real clips that samples continue, uint8 `[n, t, h, w, 3]`."""
+    segments = {segment.id: segment for segment in store.segments("held_out")}
+    length = samples.frames.shape[1]
+    return np.stack(
+        [store.window(segments[clip.segment], clip.start, length) for clip in samples.clips]
+    )
+
+
+def save_samples(folder: Path, samples: Samples) -> None:
+    """Write samples into `folder`."""
+    np.save(folder / ARRAY, samples.frames)
+    header = {
+        "context_frames": samples.context_frames,
+        "vqgan": samples.vqgan_hash,
+        "clips": [vars(clip) for clip in samples.clips],
+    }
+    write_json(folder / HEADER, header)
+
+
+def load_samples(folder: Path) -> Samples:
+    """Read samples written by `save_samples`.
+
+    Raises:
+        UserError: files are missing or do not belong together.
+    """
+    header = read_json(folder / HEADER)
+    try:
+        frames = np.load(folder / ARRAY, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / ARRAY}: not readable ({error}); run sample again") from error
+    if len(frames) != len(header["clips"]):
+        raise UserError(
+            f"{folder}: {len(frames)} clips in {ARRAY}, {len(header['clips'])} in {HEADER}; "
+            "run sample again"
+        )
+    return Samples(
+        frames=frames,
+        clips=[SampledClip(**clip) for clip in header["clips"]],
+        context_frames=header["context_frames"],
+        vqgan_hash=header["vqgan"],
+    )

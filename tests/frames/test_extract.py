@@ -1,0 +1,238 @@
+"""From videos to frames: aligned to the source, accounted for to the last file, twice the same."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cvg.errors import UserError
+from cvg.frames import intake
+from cvg.frames.extract import extract
+from cvg.frames.store import FrameStore
+from cvg.params import load_params
+
+
+@pytest.fixture(scope="session")
+def params(root):
+    """The committed values, at toy size."""
+    return load_params(root / "params.yaml").extract.model_copy(
+        update={"size": 32, "min_frames": 6, "split_gap_s": 0.12, "shard_mb": 1}
+    )
+
+
+def numbers(films, store, segment):
+    frames = store.window(segment, 0, segment.num_frames)
+    return [films.number_of(frame) for frame in frames]
+
+
+def both(store):
+    return [*store.segments("train"), *store.segments("held_out")]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_frames_are_those_of_the_source_and_the_gap_belongs_to_nobody(films, tmp_path, params):
+    films.write(tmp_path / "in" / "a.mp4", first=0)
+    films.write(tmp_path / "in" / "b.mkv", first=100)
+    report = extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
+    store = FrameStore.open(tmp_path / "out")
+    found = {(part.video, part.split): numbers(films, store, part) for part in both(store)}
+    # 40 frames at 25 fps: the last 8 are held out, 0.12 s before them are 3 frames.
+    assert found == {
+        ("a.mp4", "train"): list(range(29)),
+        ("a.mp4", "held_out"): list(range(32, 40)),
+        ("b.mkv", "train"): list(range(100, 129)),
+        ("b.mkv", "held_out"): list(range(132, 140)),
+    }
+    starts = [part.start_s for part in store.segments("held_out")]
+    assert starts == pytest.approx([32 / 25, 32 / 25])
+    assert dict(report.frames) == {"train": 58, "held_out": 16}
+
+
+def test_colours_and_axes_survive_the_whole_way(films, tmp_path, params):
+    films.write(tmp_path / "in" / "a.mp4", width=96)
+    squash = params.model_copy(update={"fit": "squash"})
+    extract(tmp_path / "in", out=tmp_path / "out", params=squash, seed=0)
+    store = FrameStore.open(tmp_path / "out")
+    frame = store.window(store.segments("train")[0], 0, 1)[0].astype(int)
+    assert abs(frame[26, 4] - (200, 30, 30)).max() < 12
+    assert abs(frame[26, 28] - (30, 30, 200)).max() < 12
+    assert frame[4].max() < 12
+
+
+def test_a_lower_rate_keeps_the_frames_nearest_in_time(films, tmp_path, params):
+    films.write(tmp_path / "in" / "a.mp4", frames=80)
+    slower = params.model_copy(update={"fps": 12.5, "split_gap_s": 0.0})
+    extract(tmp_path / "in", out=tmp_path / "out", params=slower, seed=0)
+    store = FrameStore.open(tmp_path / "out")
+    (train,), (held_out,) = store.segments("train"), store.segments("held_out")
+    assert numbers(films, store, train) + numbers(films, store, held_out) == list(range(0, 80, 2))
+    assert train.fps == 12.5
+    assert held_out.start_s == pytest.approx(64 / 25)
+
+
+def test_whole_videos_are_held_out_by_content_not_by_name(films, tmp_path, params):
+    by_video = params.model_copy(update={"split": "video", "held_out": 0.25})
+    for index, names in enumerate(["abcdefgh", "hgfedcba"]):
+        folder = tmp_path / f"in{index}"
+        for number, name in enumerate(names):
+            films.write(folder / f"{name}.mp4", frames=8, first=10 * number)
+        extract(folder, out=tmp_path / f"out{index}", params=by_video, seed=0)
+    held_out = []
+    for index in range(2):
+        store = FrameStore.open(tmp_path / f"out{index}")
+        assert len(store.segments("held_out")) == 2
+        assert len(store.segments("train")) == 6
+        held_out.append({numbers(films, store, part)[0] for part in store.segments("held_out")})
+    assert held_out[0] == held_out[1]
+
+
+def test_the_manifest_decides_where_it_says_something(films, tmp_path, params):
+    for name in "abc":
+        films.write(tmp_path / f"{name}.mp4", first=ord(name))
+    (tmp_path / "m.csv").write_text(
+        "path,split,caption,camera\na.mp4,held_out,A film,7\nb.mp4,train,,\nc.mp4,,,\n"
+    )
+    extract(tmp_path / "m.csv", out=tmp_path / "out", params=params, seed=0)
+    store = FrameStore.open(tmp_path / "out")
+    found = {(part.video, part.split): part.num_frames for part in both(store)}
+    assert found == {
+        ("a.mp4", "held_out"): 40,
+        ("b.mp4", "train"): 40,
+        ("c.mp4", "train"): 29,
+        ("c.mp4", "held_out"): 8,
+    }
+    first = next(part for part in both(store) if part.video == "a.mp4")
+    assert (first.caption, json.loads(first.metadata)) == ("A film", {"camera": "7"})
+
+
+def make_faults(films, folder):
+    """Write two good videos among everything that is none; returns the code of each of those."""
+    films.write(folder / "good.mp4")
+    films.write(folder / "other.mkv", first=60)
+    films.cut(films.write(folder / "cut.mkv", first=1), share=0.6)
+    films.cut(
+        films.write(folder / "cut.mp4", first=2, options={"movflags": "faststart"}), share=0.6
+    )
+    films.write(folder / "one.mp4", frames=1)
+    films.write_sound(folder / "sound.mp4")
+    (folder / "text.mp4").write_text("hello")
+    (folder / "zero.mp4").touch()
+    (folder / "folder.mp4").mkdir()
+    (folder / "twin.mp4").write_bytes((folder / "good.mp4").read_bytes())
+    os.mkfifo(folder / "pipe.mp4")
+    return {
+        "cut.mkv": "TRUNCATED",
+        "cut.mp4": "TRUNCATED",
+        "folder.mp4": "NOT_REGULAR_FILE",
+        "one.mp4": "TOO_SHORT",
+        "pipe.mp4": "NOT_REGULAR_FILE",
+        "sound.mp4": "NO_VIDEO_STREAM",
+        "text.mp4": "NOT_MEDIA",
+        "twin.mp4": "DUPLICATE",
+        "zero.mp4": "EMPTY_FILE",
+    }
+
+
+def test_every_fault_is_skipped_with_its_code_and_leaves_no_frame(films, tmp_path, params):
+    codes = make_faults(films, tmp_path / "in")
+    report = extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
+    assert {skip.file: str(skip.code) for skip in report.skips} == codes
+    assert report.sum_sentence() == "found 11 = used 2 + skipped 9"
+    store = FrameStore.open(tmp_path / "out")
+    assert {part.video for part in both(store)} == {"good.mp4", "other.mkv"}
+    assert sum(part.num_frames for part in both(store)) == 2 * (29 + 8)
+    written = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert written["found"] == written["used"] + len(written["skipped"])
+    with (tmp_path / "out" / "skipped.csv").open(newline="") as file:
+        assert {row["file"]: row["code"] for row in csv.DictReader(file)} == codes
+    assert str(tmp_path) not in (tmp_path / "out" / "report.json").read_text()
+    twin = next(skip for skip in report.skips if skip.file == "twin.mp4")
+    assert "good.mp4" in twin.reason
+
+
+def test_twice_is_the_same_to_the_byte(films, tmp_path, params):
+    make_faults(films, tmp_path / "in")
+    extract(tmp_path / "in", out=tmp_path / "a", params=params, seed=0)
+    extract(tmp_path / "in", out=tmp_path / "b", params=params, seed=0)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert set(contents(tmp_path / "a")) == {
+        "contact_held_out.png",
+        "contact_train.png",
+        "frames-00000.npy",
+        "index.parquet",
+        "report.json",
+        "skipped.csv",
+        "store.json",
+    }
+
+
+def test_the_size_of_chunks_changes_nothing(films, tmp_path, params, monkeypatch):
+    films.write(tmp_path / "in" / "a.mp4")
+    extract(tmp_path / "in", out=tmp_path / "a", params=params, seed=0)
+    monkeypatch.setattr(intake, "FRAMES_AT_ONCE", 3)
+    extract(tmp_path / "in", out=tmp_path / "b", params=params, seed=0)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_failure_leaves_the_store_of_before(films, tmp_path, params):
+    films.write(tmp_path / "in" / "a.mp4")
+    extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
+    before = contents(tmp_path / "out")
+    films.cut(tmp_path / "in" / "a.mp4", share=0.5)
+    with pytest.raises(UserError, match=r"none of its 1 videos can be used:\n  a\.mp4: TRUNCATED"):
+        extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
+    assert contents(tmp_path / "out") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_a_part_that_is_too_short_is_noted_or_skipped(films, tmp_path, params):
+    films.write(tmp_path / "in" / "long.mp4")
+    films.write(tmp_path / "in" / "middle.mp4", frames=20, first=50)
+    films.write(tmp_path / "in" / "short.mp4", frames=8, first=90)
+    report = extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
+    store = FrameStore.open(tmp_path / "out")
+    assert {(part.video, part.split): part.num_frames for part in both(store)} == {
+        ("long.mp4", "train"): 29,
+        ("long.mp4", "held_out"): 8,
+        ("middle.mp4", "train"): 20,
+    }
+    assert len(report.notes) == 1
+    assert report.notes[0].startswith("middle.mp4: all of its 20 frames are for training")
+    (skip,) = report.skips
+    assert (skip.file, str(skip.code)) == ("short.mp4", "TOO_SHORT")
+    assert "found 3 frames for training" in skip.reason
+
+
+def test_a_split_with_an_empty_side_is_refused(films, tmp_path, params):
+    films.write(tmp_path / "in" / "a.mp4")
+    by_video = params.model_copy(update={"split": "video"})
+    with pytest.raises(UserError, match="no frames are left for held_out"):
+        extract(tmp_path / "in", out=tmp_path / "out", params=by_video, seed=0)
+
+
+def test_auto_counts_the_videos_that_look_usable(films, tmp_path, params):
+    auto = params.model_copy(update={"split": "auto", "split_min_videos": 3})
+    films.write(tmp_path / "in" / "a.mp4")
+    films.write(tmp_path / "in" / "b.mp4", first=50)
+    (tmp_path / "in" / "text.mp4").write_text("hello")
+    extract(tmp_path / "in", out=tmp_path / "out", params=auto, seed=0)
+    assert len(FrameStore.open(tmp_path / "out").segments("held_out")) == 2
+    films.write(tmp_path / "in" / "c.mp4", first=100)
+    extract(tmp_path / "in", out=tmp_path / "out", params=auto, seed=0)
+    (held_out,) = FrameStore.open(tmp_path / "out").segments("held_out")
+    assert held_out.num_frames == 40
+
+
+def test_contact_sheets_show_the_frames(films, tmp_path, params):
+    films.write(tmp_path / "in" / "a.mp4")
+    extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
+    for split in ("train", "held_out"):
+        sheet = np.asarray(Image.open(tmp_path / "out" / f"contact_{split}.png")).astype(int)
+        reddish = (abs(sheet - (200, 30, 30)).max(axis=-1) < 15).mean()
+        assert reddish > 0.1
