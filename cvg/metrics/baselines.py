@@ -1,0 +1,103 @@
+"""What a model must beat: repeating the last frame, copying a training clip, shuffling frames."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from einops import rearrange
+
+from cvg.seeding import derive_seed
+from cvg.tensors import Float, Int64, UInt8
+
+
+def repeat_last(
+    clips: UInt8[np.ndarray, "n t h w 3"], *, context_frames: int
+) -> UInt8[np.ndarray, "n t h w 3"]:
+    """Keep the context frames and repeat the last of them to the end.
+
+    Raises:
+        ValueError: there is no context frame, or no frame after the context.
+    """
+    _check_context(clips, context_frames)
+    repeated = clips.copy()
+    repeated[:, context_frames:] = clips[:, context_frames - 1 : context_frames]
+    return repeated
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestClips:
+    """Held-out contexts, each continued by the training window that begins most like it."""
+
+    clips: UInt8[np.ndarray, "n t h w 3"]  # real context in front, the window's frames behind
+    windows: Int64[np.ndarray, "n"]  # which window, counted in the order they came
+    distances: Float[np.ndarray, "n"]  # root mean squared difference of the contexts, grey levels
+
+
+def nearest_clips(
+    clips: UInt8[np.ndarray, "n t h w 3"],
+    windows: Iterable[UInt8[np.ndarray, "_ t h w 3"]],
+    *,
+    context_frames: int,
+) -> NearestClips:
+    """Continue each context with the future of the training window whose context is closest.
+
+    Closest: least squared difference of the pixels of the context frames; of equals the first.
+
+    Args:
+        clips: held-out clips.
+        windows: batches of training windows of the same shape; they are streamed, never held.
+        context_frames: number of frames that are compared and kept.
+
+    Raises:
+        ValueError: there is no context frame, no frame after it, or no training window.
+    """
+    _check_context(clips, context_frames)
+    contexts = _flat(clips[:, :context_frames])
+    best = np.full(len(clips), np.inf)
+    chosen = np.zeros(len(clips), dtype=np.int64)
+    result = clips.copy()
+    seen = 0
+    for batch in windows:
+        squared = _squared_distances(contexts, _flat(batch[:, :context_frames]))
+        nearest = squared.argmin(axis=1)
+        least = squared[np.arange(len(clips)), nearest]
+        closer = least < best
+        best = np.where(closer, least, best)
+        chosen = np.where(closer, nearest + seen, chosen)
+        result[closer, context_frames:] = batch[nearest[closer], context_frames:]
+        seen += len(batch)
+    if seen == 0:
+        raise ValueError("no training window is as long as the clips; nothing can be copied")
+    distances = np.sqrt(best / contexts.shape[1])
+    return NearestClips(clips=result, windows=chosen, distances=distances)
+
+
+def _flat(frames: np.ndarray) -> np.ndarray:
+    # float64 holds every squared sum of bytes exactly, so that equal windows have distance 0.
+    return rearrange(frames, "n t h w c -> n (t h w c)").astype(np.float64)
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)[None] - 2 * a @ b.T
+
+
+def shuffle_frames(
+    clips: UInt8[np.ndarray, "n t h w 3"], *, seed: int
+) -> UInt8[np.ndarray, "n t h w 3"]:
+    """Put the frames of each clip into a random order, another for each clip.
+
+    A metric that does not tell this from the real thing is blind to time.
+    """
+    shuffled = np.empty_like(clips)
+    for index, clip in enumerate(clips):
+        rng = np.random.default_rng(derive_seed(seed, "shuffle", index))
+        shuffled[index] = clip[rng.permutation(len(clip))]
+    return shuffled
+
+
+def _check_context(clips: np.ndarray, context_frames: int) -> None:
+    if not 0 < context_frames < clips.shape[1]:
+        raise ValueError(
+            f"context_frames is {context_frames}; expected 1 to {clips.shape[1] - 1} for clips of "
+            f"{clips.shape[1]} frames"
+        )

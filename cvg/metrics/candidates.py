@@ -1,0 +1,67 @@
+"""What is scored beside the samples: baselines to beat, and controls that say what figures mean."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cvg.frames.samples import Samples, true_clips
+from cvg.frames.store import FrameStore
+from cvg.metrics.baselines import nearest_clips, repeat_last, shuffle_frames
+from cvg.segments import Windows
+from cvg.tensors import UInt8
+from cvg.vqgan.model import Vqgan
+from cvg.vqgan.reconstruct import reconstruct
+
+WINDOWS_AT_ONCE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """Real clips, and everything that is held against them."""
+
+    real: UInt8[np.ndarray, "n t h w c"]
+    paired: dict[str, np.ndarray]  # continue the same contexts, shaped like `real`
+    unpaired: dict[str, np.ndarray]  # other sets of clips
+
+
+def gather_candidates(
+    store: FrameStore, samples: Samples, vqgan: Vqgan, *, seed: int, device: torch.device
+) -> Candidates:
+    """Build all baselines and controls for the clips of `samples`.
+
+    - `sample`: the generated clips;
+    - `baseline.repeat_last`: the last context frame, standing still;
+    - `baseline.nearest`: the training clip whose first frames are most alike, copied;
+    - `control.reconstruction`: the true clips through the VQGAN: what its codes cost;
+    - `control.real_vs_real`: as many training clips: how far real clips are from each other;
+    - `control.shuffled`: the true clips in a wrong order of frames: does a figure see time?
+    """
+    real = true_clips(store, samples)
+    context, length = samples.context_frames, real.shape[1]
+    training = Windows(store.segments("train"), length=length)
+    nearest = nearest_clips(real, _batches(store, training), context_frames=context)
+    reconstructed = np.stack([reconstruct(vqgan, clip, device=device).full for clip in real])
+    reconstructed[:, :context] = real[:, :context]
+    others = [store.window(w.segment, w.start, w.length) for w in training.spread(len(real))]
+    return Candidates(
+        real=real,
+        paired={
+            "sample": samples.frames,
+            "baseline.repeat_last": repeat_last(real, context_frames=context),
+            "baseline.nearest": nearest.clips,
+            "control.reconstruction": reconstructed,
+        },
+        unpaired={
+            "control.real_vs_real": np.stack(others),
+            "control.shuffled": shuffle_frames(real, seed=seed),
+        },
+    )
+
+
+def _batches(store: FrameStore, windows: Windows) -> Iterator[np.ndarray]:
+    for first in range(0, len(windows), WINDOWS_AT_ONCE):
+        numbers = range(first, min(first + WINDOWS_AT_ONCE, len(windows)))
+        batch = [windows[number] for number in numbers]
+        yield np.stack([store.window(w.segment, w.start, w.length) for w in batch])

@@ -1,0 +1,141 @@
+"""The figures of a whole run: VQGAN, codes, samples, baselines and controls, under fixed names.
+
+The nested names are what others rely on (`dvc metrics show`, scripts, the report): `vqgan.psnr`,
+`codes.top.usage`, `sample.fvd`, `baseline.nearest.lpips`, `control.real_vs_real.fvd`, ... A figure
+that could not be computed is absent, never 0 and never null.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from cvg.frames.samples import Samples
+from cvg.frames.store import FrameStore
+from cvg.metrics.candidates import Candidates, gather_candidates
+from cvg.metrics.evaluate import Evaluation, Networks, evaluate_candidates
+from cvg.metrics.reconstruction import ReconstructionFigures, measure_reconstruction
+from cvg.metrics.scores import Protocol
+from cvg.vqgan.model import Vqgan
+
+CLIPS_SHOWN = 8
+
+# In the figures, LPIPS on its standard network is plain `lpips`; the protocol names the network.
+PLAIN_NAMES = {"lpips_alex": "lpips"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """The outcome of an evaluation."""
+
+    figures: dict[str, Any]  # nested names to numbers
+    scores: list[dict[str, Any]]  # each figure of clips with its protocol
+    horizon: list[dict[str, Any]]  # rows: candidate, frame (1 = first predicted), figures
+    clips: list[dict[str, Any]]  # rows: figures of each sample
+    pictures: dict[str, np.ndarray]  # uint8 clips and frames to look at, and counts of codes
+    absent: list[str]  # a sentence for each figure that is left out
+
+
+def run_suite(
+    store: FrameStore,
+    samples: Samples,
+    vqgan: Vqgan,
+    networks: Networks,
+    *,
+    seed: int,
+    device: torch.device,
+) -> Suite:
+    """Score the samples of a run beside its baselines and controls."""
+    reconstruction = measure_reconstruction(store, vqgan, lpips=networks.lpips, device=device)
+    candidates = gather_candidates(store, samples, vqgan, seed=seed, device=device)
+    evaluations = evaluate_candidates(
+        candidates.real,
+        paired=candidates.paired,
+        unpaired=candidates.unpaired,
+        protocol=_protocol(store, samples, seed=seed),
+        networks=networks,
+        videos=[clip.video for clip in samples.clips],
+    )
+    absent = [*networks.missing, *(text for e in evaluations.values() for text in e.absent)]
+    return Suite(
+        figures=_nest(reconstruction, evaluations),
+        scores=[
+            {"candidate": name} | score.to_dict()
+            for name, evaluation in evaluations.items()
+            for score in evaluation.scores.values()
+        ],
+        horizon=list(_horizon_rows(evaluations)),
+        clips=_clip_rows(samples, evaluations["sample"]),
+        pictures=_pictures(candidates, reconstruction),
+        absent=list(dict.fromkeys(absent)),
+    )
+
+
+def _protocol(store: FrameStore, samples: Samples, *, seed: int) -> Protocol:
+    rates = {segment.fps for segment in store.segments("held_out")}
+    return Protocol(
+        split="held_out",
+        clips=len(samples.clips),
+        frames=samples.frames.shape[1],
+        context_frames=samples.context_frames,
+        size=samples.frames.shape[2],
+        fps=rates.pop() if len(rates) == 1 else None,
+        seed=seed,
+    )
+
+
+def _nest(
+    reconstruction: ReconstructionFigures, evaluations: Mapping[str, Evaluation]
+) -> dict[str, Any]:
+    """Put all figures under their dotted names."""
+    tree: dict[str, Any] = {"vqgan": reconstruction.quality, "codes": reconstruction.use}
+    for candidate, evaluation in evaluations.items():
+        node = tree
+        for part in candidate.split("."):
+            node = node.setdefault(part, {})
+        for metric, score in evaluation.scores.items():
+            node[PLAIN_NAMES.get(metric, metric)] = score.value
+    return tree
+
+
+def _horizon_rows(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
+    rows = []
+    for candidate, evaluation in evaluations.items():
+        frames = max((len(values) for values in evaluation.horizon.values()), default=0)
+        for frame in range(frames):
+            figures = {
+                PLAIN_NAMES.get(metric, metric): values[frame]
+                for metric, values in evaluation.horizon.items()
+            }
+            rows.append({"candidate": candidate, "frame": frame + 1} | figures)
+    return rows
+
+
+def _clip_rows(samples: Samples, evaluation: Evaluation) -> list[dict[str, Any]]:
+    return [
+        {"clip": clip.name, "video": clip.video, "caption": clip.caption or ""}
+        | {
+            PLAIN_NAMES.get(metric, metric): float(values[number])
+            for metric, values in evaluation.per_clip.items()
+        }
+        for number, clip in enumerate(samples.clips)
+    ]
+
+
+def _pictures(
+    candidates: Candidates, reconstruction: ReconstructionFigures
+) -> dict[str, np.ndarray]:
+    # Evenly spread, not chosen: neither the best nor the worst.
+    count = min(CLIPS_SHOWN, len(candidates.real))
+    chosen = [(2 * i + 1) * len(candidates.real) // (2 * count) for i in range(count)]
+    clips = {"truth": candidates.real} | {
+        name.rpartition(".")[2]: clips for name, clips in candidates.paired.items()
+    }
+    return (
+        {"chosen": np.array(chosen)}
+        | {f"clips.{name}": np.ascontiguousarray(array[chosen]) for name, array in clips.items()}
+        | {f"frames.{name}": array for name, array in reconstruction.shown.items()}
+        | {f"counts.{level}": counts for level, counts in reconstruction.counts.items()}
+    )
