@@ -1,0 +1,172 @@
+"""What all stages share: parameters, paths, the tracked run, the closing line."""
+
+import re
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cvg.errors import UserError
+
+if TYPE_CHECKING:
+    from cvg.config import Params
+    from cvg.tracking import Tracker
+    from cvg.training.loop import Surroundings
+
+ParamsOption = Annotated[
+    Path, typer.Option("--params", help="File of parameters.", rich_help_panel="Parameters")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Replace one value, as in --set vqgan.steps=100; needs --out. Repeatable.",
+        rich_help_panel="Parameters",
+    ),
+]
+PARAMS_PATH = Path("params.yaml")
+
+
+def path_option(help_text: str) -> Any:
+    """Give a path option whose default is what dvc.yaml says."""
+    return typer.Option(help=help_text, show_default="as in dvc.yaml", rich_help_panel="Paths")
+
+
+@dataclass
+class StageRun:
+    """One execution of a stage."""
+
+    name: str
+    params: "Params"
+    tracker: "Tracker"
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        """Log figures of one step of the work."""
+        self.tracker.log_metrics(figures, step=step)
+
+    def surroundings(self, lr_scale: float) -> "Surroundings":
+        """Give what a training run needs besides parameters and data."""
+        from cvg.training.device import chosen_device
+        from cvg.training.loop import Surroundings
+
+        return Surroundings(
+            learning_rate=self.params.lr * lr_scale,
+            seed=self.params.seed,
+            device=chosen_device(),
+            log=self.log,
+        )
+
+    def conclude(self, out: Path, figures: Mapping[str, float]) -> None:
+        """Log the final figures, and say what was written."""
+        self.tracker.log_final(figures)
+        main = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        seconds = time.monotonic() - self._start
+        typer.echo(f"{self.name}: wrote {out} in {seconds:.0f} s" + (f" | {main}" if main else ""))
+
+    def __post_init__(self) -> None:
+        self._start = time.monotonic()
+
+
+@contextmanager
+def stage_run(
+    name: str, *, sections: Sequence[str], params_path: Path, overrides: Sequence[str] | None
+) -> Iterator[StageRun]:
+    """Check the parameters, open the tracked run, and close it whatever happens.
+
+    Args:
+        name: of the stage, as in dvc.yaml.
+        sections: dotted parts of params.yaml that the stage obeys; these are logged.
+        params_path: the file of parameters.
+        overrides: `section.key=value` texts.
+    """
+    from cvg.params import load_params
+    from cvg.tracking import open_tracker
+
+    params = load_params(params_path, overrides or ())
+    with open_tracker(name, params=_selected(params, sections)) as tracker:
+        yield StageRun(name=name, params=params, tracker=tracker)
+
+
+def _selected(params: "Params", sections: Sequence[str]) -> dict[str, Any]:
+    """Flatten the named parts of the parameters to `section.key: value`."""
+    flat = dict(_flatten(params.model_dump(), ""))
+    return {
+        key: value
+        for key, value in flat.items()
+        if any(key == section or key.startswith(f"{section}.") for section in sections)
+    }
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def resolve_paths(
+    command: str,
+    given: Mapping[str, Path | None],
+    *,
+    overrides: Sequence[str] | None = None,
+    level: str = "",
+) -> dict[str, Path]:
+    """Fill in the paths that were not given with those of the command in dvc.yaml.
+
+    Args:
+        command: name of the command, for example "train-vqgan".
+        given: option name without dashes to the value given, None where it was not.
+        overrides: replaced values; results of these must not go where DVC keeps its own.
+        level: the level, for the commands that run once a level.
+    """
+    if overrides and given.get("out", Path()) is None:
+        raise UserError(
+            f"cvg {command} --set: give --out too, so that the outputs which DVC tracks stay those "
+            "of params.yaml; for a tracked run use `dvc exp run -S key=value`"
+        )
+    missing = [name for name, value in given.items() if value is None]
+    committed = _paths_in_dvc_yaml(command, level) if missing else {}
+    unknown = [name for name in missing if name not in committed]
+    if unknown:
+        options = " ".join(f"--{name} PATH" for name in unknown)
+        raise UserError(f"cvg {command}: give {options}; dvc.yaml here does not name it")
+    return {name: value or Path(committed[name]) for name, value in given.items()}
+
+
+def _paths_in_dvc_yaml(command: str, level: str) -> dict[str, str]:
+    """Read the options of a command from the `cmd` of its stage."""
+    from cvg.params import read_tree
+
+    path = Path("dvc.yaml")
+    if not path.is_file():
+        return {}
+    stages = read_tree(path)["stages"]
+    for stage in stages.values():
+        text = str(stage.get("do", stage)["cmd"])
+        text = text.replace("${item}", level)
+        words = shlex.split(re.sub(r"\$\{([\w.]+)\}", lambda found: _param(found[1]), text))
+        if command in words:
+            return {
+                option.removeprefix("--"): value
+                for option, value in pairwise(words)
+                if option.startswith("--")
+            }
+    return {}
+
+
+def _param(dotted: str) -> str:
+    """Look up a value of params.yaml that dvc.yaml refers to."""
+    from cvg.params import read_tree
+
+    node: Any = read_tree(PARAMS_PATH)
+    for key in dotted.split("."):
+        node = node[key]
+    return str(node)
