@@ -33,7 +33,7 @@ class ExtractParams(Section):
     """From videos to frames."""
 
     manifest: str
-    size: Annotated[int, Field(ge=8, le=1024)]
+    frame_size: Annotated[int, Field(ge=8, le=1024)]
     fit: Literal["crop", "pad", "squash"]
     fps: PositiveFloat | None
     split: Literal["auto", "video", "time"]
@@ -192,13 +192,13 @@ class Params(Section):
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield combinations across sections."""
         cell = self.vqgan.stem * 4
-        if self.extract.size % cell or self.extract.size < 2 * cell:
+        if self.extract.frame_size % cell or self.extract.frame_size < 2 * cell:
             yield (
-                "extract.size",
+                "extract.frame_size",
                 f"must be a multiple of 4 * vqgan.stem = {cell}, and at least {2 * cell}",
             )
-        if self.vqgan.shift >= self.extract.size:
-            yield "vqgan.shift", f"must be below extract.size = {self.extract.size}"
+        if self.vqgan.shift >= self.extract.frame_size:
+            yield "vqgan.shift", f"must be below extract.frame_size = {self.extract.frame_size}"
         longest = max(self.transformer.top.clip_frames, self.transformer.bottom.clip_frames)
         if longest > self.extract.min_frames:
             yield (

@@ -156,8 +156,8 @@ def test_impossible_combination_is_found_beside_another_mistake(params):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("  blocks: 2 ", "  width: 128\n  blocks: 2 "),  # twice the same key
-        ("  blocks: 2 ", "\tblocks: 2 "),
+        ("  blocks: 1 ", "  width: 96\n  blocks: 1 "),  # twice the same key
+        ("  blocks: 1 ", "\tblocks: 2 "),
         ("vqgan:", "vqgan: {"),
     ],
 )

@@ -51,8 +51,8 @@ def extract(manifest_path: Path, *, out: Path, params: ExtractParams, seed: int)
     with replacing_folder(out) as folder:
         writer = FrameWriter(
             folder,
-            height=params.size,
-            width=params.size,
+            height=params.frame_size,
+            width=params.frame_size,
             shard_bytes=params.shard_mb * BYTES_PER_MB,
         )
         with writer, Steps("extract", total=len(manifest.entries)) as steps:

@@ -81,7 +81,7 @@ class Intake:
                 scratch,
                 dtype=np.uint8,
                 mode="r",
-                shape=(len(film.times_s), self.params.size, self.params.size, 3),
+                shape=(len(film.times_s), self.params.frame_size, self.params.frame_size, 3),
             )
             parts = tuple(self._store(frames, film, split, span) for split, span in sides)
         finally:
@@ -153,7 +153,7 @@ def _decode(path: Path, scratch: Path, *, params: ExtractParams) -> Film:
     with scratch.open("wb") as file:
         for time_s, pixels in resample(source, fps=params.fps):
             height, width = pixels.shape[:2]
-            file.write(fit_square(pixels, size=params.size, fit=params.fit).tobytes())
+            file.write(fit_square(pixels, size=params.frame_size, fit=params.fit).tobytes())
             times_s.append(time_s)
     # A single frame has no rate; what it is said to be matters to nobody.
     fps = params.fps or mean_rate(len(times_s), times_s[-1]) or 1.0

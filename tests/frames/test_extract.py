@@ -19,7 +19,7 @@ from cvg.params import load_params
 def params(root):
     """The committed values, at toy size."""
     return load_params(root / "params.yaml").extract.model_copy(
-        update={"size": 32, "min_frames": 6, "split_gap_s": 0.12, "shard_mb": 1}
+        update={"frame_size": 32, "min_frames": 6, "split_gap_s": 0.12, "shard_mb": 1}
     )
 
 

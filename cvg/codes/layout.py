@@ -1,0 +1,103 @@
+"""Where each code of a frame stands: the only thing that differs between the two transformers.
+
+A frame of the *top* layout is its top grid; a frame of the *bottom* layout is its top grid, which
+is given, and then its bottom grid, which is predicted. Within a grid the order is raster: rows
+from above, columns from the left. Another order, or a third level, is another layout and no
+change to a model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+
+from cvg.tensors import Int64, Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The code grid of one level."""
+
+    level: str
+    rows: int
+    columns: int
+    codebook_size: int
+
+    @property
+    def num_codes(self) -> int:
+        """Codes of one frame."""
+        return self.rows * self.columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The places of one frame in a code sequence: grids, coarse to fine; the last is predicted."""
+
+    grids: tuple[Grid, ...]
+
+    @property
+    def predicted(self) -> Grid:
+        """The grid that the transformer writes."""
+        return self.grids[-1]
+
+    @property
+    def num_places(self) -> int:
+        """Places of a frame."""
+        return sum(grid.num_codes for grid in self.grids)
+
+    @property
+    def num_given(self) -> int:
+        """Places of a frame that are known before the first prediction; they come first."""
+        return self.num_places - self.predicted.num_codes
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Distinct codes of all grids together."""
+        return sum(grid.codebook_size for grid in self.grids)
+
+    def offsets(self) -> Int64[Tensor, "m"]:
+        """Give for each place what to add to its code, so that levels do not share numbers."""
+        parts, start = [], 0
+        for grid in self.grids:
+            parts.append(torch.full((grid.num_codes,), start))
+            start += grid.codebook_size
+        return torch.cat(parts)
+
+    def parents(self) -> Int64[Tensor, "m"]:
+        """Give for each place the place of the coarser code above it; itself in the first grid."""
+        parts, start = [torch.arange(self.grids[0].num_codes)], 0
+        for coarse, fine in zip(self.grids, self.grids[1:], strict=False):
+            rows = torch.arange(fine.rows) * coarse.rows // fine.rows
+            columns = torch.arange(fine.columns) * coarse.columns // fine.columns
+            parts.append(start + (rows[:, None] * coarse.columns + columns).flatten())
+            start += coarse.num_codes
+        return torch.cat(parts)
+
+    def to_sequence(
+        self, codes: Mapping[str, Int64[Tensor, "b t hg wg"]]
+    ) -> Int64[Tensor, "b t m"]:
+        """Lay out the grids of each frame, one after the other."""
+        parts = [rearrange(codes[grid.level], "b t h w -> b t (h w)") for grid in self.grids]
+        return torch.cat(parts, dim=-1)
+
+    def from_sequence(
+        self, sequence: Int64[Tensor, "b t m"]
+    ) -> dict[str, Int64[Tensor, "b t hg wg"]]:
+        """Give back the grids; inverse of `to_sequence`."""
+        parts = sequence.split([grid.num_codes for grid in self.grids], dim=-1)
+        return {
+            grid.level: rearrange(part, "b t (h w) -> b t h w", h=grid.rows)
+            for grid, part in zip(self.grids, parts, strict=True)
+        }
+
+
+def layout_of(level: str, grids: tuple[Grid, ...]) -> Layout:
+    """Give the layout that predicts `level`, with all coarser levels given.
+
+    Args:
+        level: "top" or "bottom".
+        grids: of all levels, coarse to fine.
+    """
+    position = [grid.level for grid in grids].index(level)
+    return Layout(grids=grids[: position + 1])

@@ -1,0 +1,57 @@
+"""A trained transformer on disk, with all that is needed to use it."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cvg.codes.layout import Grid, Layout
+from cvg.conditions.vocabulary import Vocabulary
+from cvg.errors import UserError
+from cvg.training.weights import load_config, load_weights, save_model
+from cvg.transformer.model import Transformer, TransformerShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedTransformer:
+    """A transformer, the words it knows, and the VQGAN whose codes it writes."""
+
+    model: Transformer
+    vocabulary: Vocabulary
+    vqgan_hash: str
+
+
+def save_transformer(folder: Path, trained: TrainedTransformer) -> None:
+    """Write the model into `folder`."""
+    config = {
+        "kind": "transformer",
+        "shape": asdict(trained.model.shape),
+        "grids": [asdict(grid) for grid in trained.model.layout.grids],
+        "vocabulary": asdict(trained.vocabulary),
+        "vqgan": trained.vqgan_hash,
+    }
+    save_model(folder, trained.model, config)
+
+
+def load_transformer(folder: Path) -> TrainedTransformer:
+    """Read a frozen transformer, in evaluation mode.
+
+    Raises:
+        UserError: files are missing, damaged, or not of a transformer.
+    """
+    config = load_config(folder)
+    if config.get("kind") != "transformer":
+        raise UserError(f"{folder}: holds a {config.get('kind')}, expected a transformer")
+    words = config["vocabulary"]
+    model = Transformer(
+        TransformerShape(**config["shape"]),
+        Layout(grids=tuple(Grid(**grid) for grid in config["grids"])),
+    )
+    load_weights(folder, model)
+    return TrainedTransformer(
+        model=model.eval().requires_grad_(False),
+        vocabulary=Vocabulary(
+            words=tuple(words["words"]),
+            labels=tuple(words["labels"]),
+            caption_words=words["caption_words"],
+        ),
+        vqgan_hash=config["vqgan"],
+    )

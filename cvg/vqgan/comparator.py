@@ -1,0 +1,55 @@
+"""The comparator: perceptual distance of two pictures by a pretrained network (LPIPS).
+
+Source: Zhang et al. 2018, arXiv:1801.03924; as a training loss: Esser et al. 2021,
+arXiv:2012.09841.
+"""
+
+import sys
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cvg.pretrained.catalog import LPIPS_TRUNKS
+from cvg.pretrained.lpips import SMALLEST_SIZE, Trunk, load_lpips
+from cvg.pretrained.store import locate
+from cvg.tensors import Float, Tensor
+
+
+class Comparator(nn.Module):
+    """Mean LPIPS of pairs of frames; frozen, but gradients pass to its inputs."""
+
+    def __init__(self, network: Trunk, *, device: torch.device) -> None:
+        """Load LPIPS with `network` (`alex` or `vgg`) from the weights store."""
+        super().__init__()
+        self.lpips = load_lpips(network, device=device)
+
+    def forward(
+        self, frames: Float[Tensor, "b c h w"], others: Float[Tensor, "b c h w"]
+    ) -> Float[Tensor, ""]:
+        """Compare frames in [-1, 1]; those too small for the network are enlarged first."""
+        size = min(frames.shape[-2:])
+        if size < SMALLEST_SIZE:
+            factor = -(-SMALLEST_SIZE // size)
+            frames, others = (
+                F.interpolate(batch, scale_factor=factor, mode="nearest")
+                for batch in (frames, others)
+            )
+        return self.lpips(frames, others).mean()
+
+
+def find_comparator(
+    network: Literal["alex", "vgg", "none"], *, device: torch.device
+) -> Comparator | None:
+    """Give the comparator, or None (with a warning) where its weights are not on this machine."""
+    if network == "none":
+        return None
+    if locate(LPIPS_TRUNKS[network]) is None:
+        sys.stderr.write(
+            f"WARNING: vqgan.comparator is {network}, but its weights are not here: "
+            "training goes on without perceptual loss. `cvg weights fetch` gets them; then run "
+            "the stage again\n"
+        )
+        return None
+    return Comparator(network, device=device)

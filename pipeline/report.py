@@ -1,0 +1,41 @@
+"""Stage: everything that was measured -> one page."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pipeline.stage import (
+    PARAMS_PATH,
+    ParamsOption,
+    SetOption,
+    path_option,
+    resolve_paths,
+    stage_run,
+)
+
+
+def report(
+    frames: Annotated[Path | None, path_option("Frame store.")] = None,
+    vqgan: Annotated[Path | None, path_option("Trained VQGAN.")] = None,
+    metrics: Annotated[Path | None, path_option("JSON file of the figures.")] = None,
+    scores: Annotated[Path | None, path_option("Folder of protocols, rows, pictures.")] = None,
+    plots: Annotated[Path | None, path_option("Folder of the training curves.")] = None,
+    out: Annotated[Path | None, path_option("Page to write.")] = None,
+    params_path: ParamsOption = PARAMS_PATH,
+    overrides: SetOption = None,
+) -> None:
+    """Put figures, curves and samples on one self-contained page."""
+    given = {
+        "frames": frames,
+        "vqgan": vqgan,
+        "metrics": metrics,
+        "scores": scores,
+        "plots": plots,
+        "out": out,
+    }
+    paths = resolve_paths("report", given, overrides=overrides)
+    from cvg.report.page import write_report
+
+    with stage_run("report", sections=[], params_path=params_path, overrides=overrides) as run:
+        write_report(**paths)
+        run.tracker.log_artifact(paths["out"])
+        run.conclude(paths["out"], {})

@@ -1,0 +1,66 @@
+"""Stage: codes -> transformer of one level."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.stage import (
+    PARAMS_PATH,
+    ParamsOption,
+    SetOption,
+    path_option,
+    resolve_paths,
+    stage_run,
+)
+
+
+class LevelChoice(StrEnum):
+    """The levels on the command line."""
+
+    top = "top"
+    bottom = "bottom"
+
+
+def train_transformer(
+    level: Annotated[LevelChoice, typer.Option(help="Whose codes to learn.")],
+    codes: Annotated[Path | None, path_option("Codes to train on.")] = None,
+    out: Annotated[Path | None, path_option("Folder for weights and figures.")] = None,
+    plot: Annotated[Path | None, path_option("CSV for the curves of the training.")] = None,
+    params_path: ParamsOption = PARAMS_PATH,
+    overrides: SetOption = None,
+) -> None:
+    """Learn to write the codes of one level, from the condition and the frames before."""
+    paths = resolve_paths(
+        "train-transformer",
+        {"codes": codes, "out": out, "plot": plot},
+        overrides=overrides,
+        level=level.value,
+    )
+    from cvg.codes.store import CodeStore
+    from cvg.files import replacing_folder, write_json
+    from cvg.transformer.store import save_transformer
+    from cvg.transformer.train import train_transformer as train
+
+    with stage_run(
+        f"train_transformer_{level.value}",
+        sections=["seed", "lr", f"transformer.{level.value}"],
+        params_path=params_path,
+        overrides=overrides,
+    ) as run:
+        transformers = run.params.transformer
+        params = transformers.top if level is LevelChoice.top else transformers.bottom
+        result = train(
+            CodeStore.open(paths["codes"]), level.value, params, run.surroundings(params.lr_scale)
+        )
+        figures = result.trained.best
+        with replacing_folder(paths["out"]) as folder:
+            save_transformer(folder, result.transformer)
+            write_json(
+                folder / "figures.json",
+                {"best_step": result.trained.best_step, "held_out": figures},
+            )
+        result.trained.history.write_csv(paths["plot"])
+        run.tracker.log_artifact(paths["plot"])
+        run.conclude(paths["out"], figures)
