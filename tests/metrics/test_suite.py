@@ -1,0 +1,194 @@
+"""The figures of a whole run: names, what each candidate is, what is left out."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from cvg.errors import UserError
+from cvg.files import replacing_folder
+from cvg.frames.samples import SampledClip, Samples, load_samples, save_samples, true_clips
+from cvg.frames.store import FrameStore
+from cvg.frames.writer import FrameWriter
+from cvg.metrics.candidates import gather_candidates
+from cvg.metrics.evaluate import Networks
+from cvg.metrics.record import flat_figures, write_suite
+from cvg.metrics.suite import run_suite
+from cvg.segments import Segment
+from cvg.vqgan.model import Vqgan, VqganShape
+
+SIZE, FRAMES, CONTEXT = 16, 6, 2
+CPU = torch.device("cpu")
+
+
+def segment(number, split, first, count):
+    return Segment(
+        id=number,
+        video=f"{number}.mp4",
+        split=split,
+        first_frame=first,
+        num_frames=count,
+        fps=10.0,
+        start_s=0.0,
+        caption="a video",
+        label=None,
+        metadata="{}",
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two training segments and one held-out segment of smooth random frames."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
+    frames = coarse.repeat(4, axis=1).repeat(4, axis=2)
+    with (
+        replacing_folder(tmp_path / "frames") as folder,
+        FrameWriter(folder, height=SIZE, width=SIZE, shard_bytes=10_000) as writer,
+    ):
+        writer.append(frames)
+        for number, (split, first, count) in enumerate(
+            [("train", 0, 15), ("train", 15, 10), ("held_out", 25, 15)]
+        ):
+            writer.add(segment(number, split, first, count))
+    return FrameStore.open(tmp_path / "frames")
+
+
+@pytest.fixture
+def vqgan():
+    torch.manual_seed(0)
+    shape = VqganShape(
+        size=SIZE,
+        width=8,
+        blocks=0,
+        stem=2,
+        codebook_size=8,
+        code_dim=4,
+        codebook_decay=0.9,
+        restart_below=0.1,
+    )
+    model = Vqgan(shape).eval()
+    for quantizer in (model.top_quantizer, model.bottom_quantizer):
+        quantizer.codebook.normal_()
+    return model
+
+
+@pytest.fixture
+def samples(store):
+    clips = [
+        SampledClip(
+            name=f"2.mp4#{25 + start}",
+            segment=2,
+            start=start,
+            video="2.mp4",
+            caption="a video",
+            label=None,
+        )
+        for start in (0, 3, 6, 9)
+    ]
+    rng = np.random.default_rng(1)
+    frames = rng.integers(0, 256, (4, FRAMES, SIZE, SIZE, 3), dtype=np.uint8)
+    drawn = Samples(frames=frames, clips=clips, context_frames=CONTEXT, vqgan_hash="abc")
+    frames[:, :CONTEXT] = true_clips(store, drawn)[:, :CONTEXT]
+    return drawn
+
+
+@pytest.fixture
+def suite(store, samples, vqgan):
+    return run_suite(store, samples, vqgan, Networks(missing=("fvd: no",)), seed=0, device=CPU)
+
+
+def test_true_clips_are_the_windows_that_samples_continue(store, samples):
+    held_out = store.segments("held_out")[0]
+    assert (true_clips(store, samples)[2] == store.window(held_out, 6, FRAMES)).all()
+
+
+def test_every_candidate_has_the_real_context_in_front(store, samples, vqgan):
+    candidates = gather_candidates(store, samples, vqgan, seed=0, device=CPU)
+    for name, clips in candidates.paired.items():
+        assert clips.shape == candidates.real.shape, name
+        assert (clips[:, :CONTEXT] == candidates.real[:, :CONTEXT]).all(), name
+        assert (clips[:, CONTEXT:] != candidates.real[:, CONTEXT:]).any(), name
+
+
+def test_real_against_real_takes_training_clips_only(store, samples, vqgan):
+    others = gather_candidates(store, samples, vqgan, seed=0, device=CPU).unpaired
+    training = {
+        store.window(part, start, FRAMES).tobytes()
+        for part in store.segments("train")
+        for start in range(part.num_frames - FRAMES + 1)
+    }
+    taken = [clip.tobytes() for clip in others["control.real_vs_real"]]
+    assert len(set(taken)) == len(samples.clips)
+    assert set(taken) <= training
+
+
+def test_figures_have_the_names_that_others_rely_on(suite):
+    names = set(flat_figures(suite.figures))
+    for candidate in (
+        "sample",
+        "baseline.repeat_last",
+        "baseline.nearest",
+        "control.reconstruction",
+    ):
+        assert {f"{candidate}.psnr", f"{candidate}.ssim"} <= names
+    assert {"vqgan.psnr", "vqgan.psnr_top", "vqgan.ssim"} <= names
+    for level in ("top", "bottom"):
+        assert {f"codes.{level}.usage", f"codes.{level}.perplexity"} <= names
+
+
+def test_a_figure_that_cannot_be_computed_is_absent_and_said(suite):
+    assert not [name for name in flat_figures(suite.figures) if "fvd" in name or "lpips" in name]
+    assert "fvd: no" in suite.absent
+
+
+def test_codes_are_counted_over_every_held_out_frame(suite):
+    counts = {name: suite.pictures[f"counts.{name}"].sum() for name in ("top", "bottom")}
+    assert counts == {"top": 15 * 4, "bottom": 15 * 16}
+
+
+def test_the_figures_of_the_samples_are_means_of_their_rows(suite):
+    rows = [row["psnr"] for row in suite.clips]
+    by_frame = [row["psnr"] for row in suite.horizon if row["candidate"] == "sample"]
+    assert len(rows) == 4
+    assert len(by_frame) == FRAMES - CONTEXT
+    assert np.mean(rows) == pytest.approx(suite.figures["sample"]["psnr"])
+    assert np.mean(by_frame) == pytest.approx(suite.figures["sample"]["psnr"])
+
+
+def test_every_score_carries_its_protocol(suite):
+    for score in suite.scores:
+        assert score["protocol"]["context_frames"] == CONTEXT
+        assert score["protocol"]["split"] == "held_out"
+
+
+def test_a_suite_on_disk_is_the_same_bytes_twice(suite, tmp_path):
+    for name in ("one", "two"):
+        write_suite(tmp_path / name, suite)
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert "pictures.safetensors" in files
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert json.loads((tmp_path / "one" / "absent.json").read_text()) == suite.absent
+
+
+def test_samples_survive_the_disk(samples, tmp_path):
+    save_samples(tmp_path, samples)
+    loaded = load_samples(tmp_path)
+    assert (loaded.frames == samples.frames).all()
+    assert loaded.clips == samples.clips
+
+
+def test_samples_of_another_run_are_refused(samples, tmp_path):
+    save_samples(tmp_path, samples)
+    np.save(tmp_path / "samples.npy", samples.frames[:2])
+    with pytest.raises(UserError, match="run sample again"):
+        load_samples(tmp_path)
+
+
+def test_damaged_samples_are_refused(samples, tmp_path):
+    save_samples(tmp_path, samples)
+    (tmp_path / "samples.npy").write_bytes(b"no array")
+    with pytest.raises(UserError, match=r"samples\.npy: not readable"):
+        load_samples(tmp_path)
