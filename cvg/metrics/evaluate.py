@@ -15,6 +15,7 @@ from cvg.metrics.scores import Network, Protocol, Score, metric_name
 from cvg.pretrained.catalog import I3D, LPIPS_TRUNKS
 from cvg.pretrained.lpips import SMALLEST_SIZE, Lpips, Trunk, load_lpips
 from cvg.pretrained.store import locate
+from cvg.progress import Steps
 from cvg.tensors import Float, UInt8
 
 # The covariance of I3D's 400 logits has full rank from here on.
@@ -232,14 +233,16 @@ def evaluate_candidates(
         videos: source video of each clip.
     """
     cache = FeatureCache()
-    results = {
-        name: evaluate_clips(
-            real, clips, protocol=protocol, networks=networks, cache=cache, videos=videos
-        )
-        for name, clips in paired.items()
-    }
-    for name, clips in unpaired.items():
-        results[name] = evaluate_sets(
-            real, clips, protocol=protocol, networks=networks, cache=cache
-        )
+    results: dict[str, Evaluation] = {}
+    with Steps("evaluate", total=len(paired) + len(unpaired)) as progress:
+        for name, clips in paired.items():
+            results[name] = evaluate_clips(
+                real, clips, protocol=protocol, networks=networks, cache=cache, videos=videos
+            )
+            progress.advance(note=name)
+        for name, clips in unpaired.items():
+            results[name] = evaluate_sets(
+                real, clips, protocol=protocol, networks=networks, cache=cache
+            )
+            progress.advance(note=name)
     return results

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from cvg.frames.store import FrameStore
+from cvg.metrics.names import figure_key
 from cvg.metrics.perceptual import lpips_distance
 from cvg.metrics.pixels import SSIM_WINDOW, psnr, ssim
 from cvg.pretrained.lpips import SMALLEST_SIZE, Lpips
@@ -63,13 +64,8 @@ def _quality(
     if size >= SSIM_WINDOW:
         values["ssim"] = ssim(real, full)
     if lpips is not None and size >= SMALLEST_SIZE:
-        values[lpips_key(lpips)] = lpips_distance(lpips, real, full)
+        values[figure_key(f"lpips_{lpips.net}")] = lpips_distance(lpips, real, full)
     return values
-
-
-def lpips_key(lpips: Lpips) -> str:
-    """Name LPIPS in the figures: plain on its standard network, AlexNet, else with the network."""
-    return "lpips" if lpips.net == "alex" else f"lpips_{lpips.net}"
 
 
 def _examples(store: FrameStore, vqgan: Vqgan, device: torch.device) -> dict[str, np.ndarray]:

@@ -1,10 +1,10 @@
 """The outcome of an evaluation on disk."""
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from safetensors.numpy import save_file
 
 from cvg.files import replacing_folder, write_json
@@ -16,24 +16,28 @@ def write_suite(folder: Path, suite: Suite) -> None:
 
     - `protocol.json`: each figure with the protocol by which it was computed;
     - `horizon.csv`, `clips.csv`: figures by predicted frame, and by sample;
+    - `psnr_by_frame.csv`: PSNR once more, a column a candidate, as `dvc plots` wants it;
     - `pictures.safetensors`: some clips and frames to look at, and how often each code occurs;
     - `absent.json`: which figures are left out, and why.
     """
     with replacing_folder(folder) as temporary:
         write_json(temporary / "protocol.json", suite.scores)
         write_json(temporary / "absent.json", suite.absent)
-        write_rows(temporary / "horizon.csv", suite.horizon)
-        write_rows(temporary / "clips.csv", suite.clips)
+        horizon = pd.DataFrame(suite.horizon)
+        _write_table(temporary / "horizon.csv", horizon)
+        _write_table(temporary / "clips.csv", pd.DataFrame(suite.clips))
+        _write_table(temporary / "psnr_by_frame.csv", _column_a_candidate(horizon, "psnr"))
         save_file(suite.pictures, temporary / "pictures.safetensors")
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as CSV, numbers with six digits; the first row names the columns."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _column_a_candidate(horizon: pd.DataFrame, metric: str) -> pd.DataFrame:
+    table = horizon.pivot(index="frame", columns="candidate", values=metric).reset_index()
+    # Vega, which draws it, takes a dot in a name for a level of nesting.
+    return table.rename(columns=lambda name: name.rpartition(".")[2])
 
 
 def flat_figures(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -16,14 +16,12 @@ from cvg.frames.samples import Samples
 from cvg.frames.store import FrameStore
 from cvg.metrics.candidates import Candidates, gather_candidates
 from cvg.metrics.evaluate import Evaluation, Networks, evaluate_candidates
+from cvg.metrics.names import figure_key
 from cvg.metrics.reconstruction import ReconstructionFigures, measure_reconstruction
 from cvg.metrics.scores import Protocol
 from cvg.vqgan.model import Vqgan
 
 CLIPS_SHOWN = 8
-
-# In the figures, LPIPS on its standard network is plain `lpips`; the protocol names the network.
-PLAIN_NAMES = {"lpips_alex": "lpips"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +94,7 @@ def _nest(
         for part in candidate.split("."):
             node = node.setdefault(part, {})
         for metric, score in evaluation.scores.items():
-            node[PLAIN_NAMES.get(metric, metric)] = score.value
+            node[figure_key(metric)] = score.value
     return tree
 
 
@@ -106,8 +104,7 @@ def _horizon_rows(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any]]
         frames = max((len(values) for values in evaluation.horizon.values()), default=0)
         for frame in range(frames):
             figures = {
-                PLAIN_NAMES.get(metric, metric): values[frame]
-                for metric, values in evaluation.horizon.items()
+                figure_key(metric): values[frame] for metric, values in evaluation.horizon.items()
             }
             rows.append({"candidate": candidate, "frame": frame + 1} | figures)
     return rows
@@ -117,7 +114,7 @@ def _clip_rows(samples: Samples, evaluation: Evaluation) -> list[dict[str, Any]]
     return [
         {"clip": clip.name, "video": clip.video, "caption": clip.caption or ""}
         | {
-            PLAIN_NAMES.get(metric, metric): float(values[number])
+            figure_key(metric): float(values[number])
             for metric, values in evaluation.per_clip.items()
         }
         for number, clip in enumerate(samples.clips)

@@ -166,6 +166,15 @@ def test_every_score_carries_its_protocol(suite):
 def test_a_suite_on_disk_is_the_same_bytes_twice(suite, tmp_path):
     for name in ("one", "two"):
         write_suite(tmp_path / name, suite)
+    wide = (tmp_path / "one" / "psnr_by_frame.csv").read_text().splitlines()
+    assert set(wide[0].split(",")) == {
+        "frame",
+        "sample",
+        "repeat_last",
+        "nearest",
+        "reconstruction",
+    }
+    assert len(wide) == 1 + FRAMES - CONTEXT
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert "pictures.safetensors" in files
     for name in files:

@@ -1,0 +1,151 @@
+"""Who is scored, by which figures, and how these are called and written on the page."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Role = Literal["model", "baseline", "control"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """Something that is held against the real clips."""
+
+    name: str  # dotted, as in metrics.json
+    title: str
+    meaning: str
+    role: Role
+    paired: bool  # continues the same contexts, so that frames can be compared one by one
+    style: str  # of its lines and marks on the page
+
+
+CANDIDATES = (
+    Candidate(
+        name="sample",
+        title="Sample",
+        meaning="what the model continued",
+        role="model",
+        paired=True,
+        style="a",
+    ),
+    Candidate(
+        name="baseline.repeat_last",
+        title="Repeat last frame",
+        meaning="the last given frame, standing still",
+        role="baseline",
+        paired=True,
+        style="b",
+    ),
+    Candidate(
+        name="baseline.nearest",
+        title="Nearest training clip",
+        meaning="how the training clip whose first frames are most alike went on",
+        role="baseline",
+        paired=True,
+        style="c",
+    ),
+    Candidate(
+        name="control.reconstruction",
+        title="Reconstruction",
+        meaning="the true clips through the VQGAN: what its codes alone cost",
+        role="control",
+        paired=True,
+        style="d",
+    ),
+    Candidate(
+        name="control.real_vs_real",
+        title="Real against real",
+        meaning="as many training clips: how far real clips are from each other",
+        role="control",
+        paired=False,
+        style="e",
+    ),
+    Candidate(
+        name="control.shuffled",
+        title="Shuffled frames",
+        meaning="the true clips in a wrong order: does a figure see time?",
+        role="control",
+        paired=False,
+        style="e",
+    ),
+)
+SAMPLE = CANDIDATES[0]
+BASELINES = tuple(candidate for candidate in CANDIDATES if candidate.role == "baseline")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A figure of clips."""
+
+    key: str  # in metrics.json and in horizon.csv
+    family: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    paired: bool  # compares frames one by one; else whole sets of clips
+
+    @property
+    def direction(self) -> str:
+        """Say which way is better."""
+        return "higher is better" if self.higher_is_better else "lower is better"
+
+    def better(self, one: float, other: float) -> bool:
+        """Say whether `one` is strictly better than `other`."""
+        return one > other if self.higher_is_better else one < other
+
+    def show(self, value: float) -> str:
+        """Write a value as people do in tables of this figure."""
+        match self.family:
+            case "psnr":
+                return f"{value:.2f}"
+            case "fvd":
+                return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
+            case _:
+                return f"{value:.3f}" if abs(value) >= 0.1 else f"{value:.4f}"
+
+
+# Family, title, unit, higher is better, paired; in the order of the page.
+FAMILIES = (
+    ("psnr", "PSNR", "dB", True, True),
+    ("ssim", "SSIM", "", True, True),
+    ("lpips", "LPIPS", "", False, True),
+    ("fvd", "FVD", "", False, False),
+)
+
+
+def metrics_of(keys: Iterable[str]) -> list[Metric]:
+    """Give the known figures among `keys`; a family that none belongs to stands for itself."""
+    present = sorted(set(keys))
+    found: list[Metric] = []
+    for family, title, unit, higher_is_better, paired in FAMILIES:
+        matching = [key for key in present if key.partition("_")[0] == family]
+        found += [
+            Metric(
+                key=key,
+                family=family,
+                title=_title(title, key),
+                unit=unit,
+                higher_is_better=higher_is_better,
+                paired=paired,
+            )
+            for key in matching or [family]
+        ]
+    return found
+
+
+def clip_metrics(figures: Mapping[str, Any]) -> list[Metric]:
+    """Give the figures of clips that occur for any candidate."""
+    return metrics_of(key for candidate in CANDIDATES for key in node(figures, candidate.name))
+
+
+def node(figures: Mapping[str, Any], dotted: str) -> Mapping[str, Any]:
+    """Look up a part of nested figures; empty where it is absent."""
+    found: Any = figures
+    for part in dotted.split("."):
+        found = found.get(part, {}) if isinstance(found, Mapping) else {}
+    return found if isinstance(found, Mapping) else {}
+
+
+def _title(title: str, key: str) -> str:
+    network = key.partition("_")[2]
+    return f"{title} on {network}" if network else title

@@ -1,0 +1,119 @@
+"""One self-contained page: everything inside, nothing loaded from anywhere."""
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from cvg.files import replacing_file
+from cvg.report import charts
+from cvg.report.candidates import CANDIDATES
+from cvg.report.curves import code_charts, horizon_charts, transformer_charts, vqgan_charts
+from cvg.report.details import (
+    codes_table,
+    protocol_table,
+    skips_table,
+    transformer_table,
+    videos_table,
+    vqgan_table,
+)
+from cvg.report.pictures import contact_sheet, films, strips
+from cvg.report.source import Source, read_source
+from cvg.report.summary import interval_sentence, main_table, run_sentence
+from cvg.report.verdict import judge
+
+FOLDER = Path(__file__).parent
+FILMS_PER_SECOND = 6  # frames; slower than life, so that single frames can be seen
+LARGE = 192  # pixels on a wide screen, at most, of a frame that moves
+
+
+def write_report(
+    *, frames: Path, vqgan: Path, metrics: Path, scores: Path, plots: Path, out: Path
+) -> None:
+    """Write the page; the same inputs give the same bytes.
+
+    Args:
+        frames: the frame store.
+        vqgan: the trained VQGAN.
+        metrics: JSON file of the figures.
+        scores: folder of protocols, rows and pictures.
+        plots: folder of the training curves.
+        out: the page to write.
+
+    Raises:
+        UserError: an input is missing or cannot be read.
+    """
+    source = read_source(frames=frames, vqgan=vqgan, metrics=metrics, scores=scores, plots=plots)
+    page = render(source)
+    with replacing_file(out) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+
+
+def render(source: Source) -> str:
+    """Give the page as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = (FOLDER / "player.js").read_text(encoding="utf-8")
+    return environment.get_template("page.html.j2").render(
+        # These two are files of this package, so they are the only texts that are not escaped.
+        style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        # The page may run this script and no other, whatever a caption says.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        **_content(source),
+    )
+
+
+def _content(source: Source) -> dict[str, Any]:
+    scores = source.scores
+    moving = films(source)
+    return {
+        "run_sentence": run_sentence(source),
+        "warnings": source.health.get("warnings", []),
+        "verdict": judge(source),
+        "table": main_table(source),
+        "interval_sentence": interval_sentence(scores),
+        "absent": source.absent,
+        "extraction": source.extraction,
+        "sheets": {split: contact_sheet(path) for split, path in source.contact_sheets.items()},
+        "videos": videos_table(source.extraction["videos"]),
+        "skips": skips_table(source.extraction["skipped"]),
+        "vqgan": vqgan_table(source),
+        "best_step": source.health.get("best_step"),
+        "strips": strips(source.pictures),
+        "vqgan_charts": vqgan_charts(source.curves["vqgan"]),
+        "codes": codes_table(source),
+        "code_charts": code_charts(_counts(source), source.curves["vqgan"]),
+        "transformer": transformer_table(source),
+        "transformer_charts": transformer_charts(source),
+        "films": moving,
+        "context_frames": scores[0]["protocol"]["context_frames"] if scores else 0,
+        "rate": FILMS_PER_SECOND,
+        "cell": _cell_size(moving.size) if moving else LARGE,
+        "horizon_charts": horizon_charts(source.horizon),
+        "protocol": protocol_table(scores),
+        "candidates": CANDIDATES,
+        "drawing": charts,
+    }
+
+
+def _counts(source: Source) -> dict[str, Any]:
+    prefix = "counts."
+    return {
+        name.removeprefix(prefix): counts
+        for name, counts in source.pictures.items()
+        if name.startswith(prefix)
+    }
+
+
+def _cell_size(size: int) -> int:
+    """Give the width of a frame on the page: a multiple of its own, so that pixels stay square."""
+    return size * (LARGE // size) if size <= LARGE else LARGE

@@ -1,0 +1,37 @@
+"""The report stage as a command."""
+
+import runpy
+from pathlib import Path
+
+import typer
+from typer.testing import CliRunner
+
+from pipeline.report import report
+
+write_run = runpy.run_path(str(Path(__file__).parents[1] / "report/made.py"))["write_run"]
+
+app = typer.Typer()
+app.command()(report)
+
+
+def options(paths):
+    return [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+
+
+def test_page_is_written_and_its_path_said(root, tmp_path):
+    paths = write_run(tmp_path)
+    words = ["--params", str(root / "params.yaml"), *options(paths)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert f"report: wrote {paths['out']}" in result.stdout
+    assert paths["out"].read_text().startswith("<!DOCTYPE html>")
+
+
+def test_paths_that_are_not_given_are_those_of_dvc_yaml(root, tmp_path, monkeypatch):
+    paths = write_run(tmp_path)
+    (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
+    (tmp_path / "dvc.yaml").write_text((root / "dvc.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 0, result.output
+    assert paths["out"].is_file()

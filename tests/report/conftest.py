@@ -1,0 +1,42 @@
+"""A made-up run, and the page of it."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from cvg.report.page import render, write_report
+from cvg.report.source import read_source
+
+MADE = runpy.run_path(str(Path(__file__).with_name("made.py")))
+
+
+@pytest.fixture(scope="session")
+def made():
+    """What the made-up run consists of."""
+    return MADE
+
+
+@pytest.fixture
+def source_of(tmp_path):
+    """Give what the page is made of, for a run that differs from the usual one."""
+
+    def build(**differences):
+        paths = MADE["write_run"](tmp_path, **differences)
+        return read_source(**{name: path for name, path in paths.items() if name != "out"})
+
+    return build
+
+
+@pytest.fixture
+def page_of(source_of):
+    """Give the page of a run that differs from the usual one."""
+    return lambda **differences: render(source_of(**differences))
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory):
+    """The page of the usual run."""
+    paths = MADE["write_run"](tmp_path_factory.mktemp("run"))
+    write_report(**paths)
+    return paths["out"].read_text(encoding="utf-8")
