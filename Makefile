@@ -32,7 +32,7 @@ test: setup lint  ## check the style, then run the tests
 lint: setup  ## check style, types and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
 fix: setup  ## mend what the style checkers can mend

@@ -58,6 +58,8 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not JSON ({error}); run its stage again") from error
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: no such file; run the stage that writes it (see dvc.yaml)"

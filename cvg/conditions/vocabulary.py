@@ -35,7 +35,7 @@ class Vocabulary:
         *,
         caption_words: int,
     ) -> "Vocabulary":
-        """Collect all words that are read and all labels, sorted: the order of videos is nothing."""
+        """Collect the words that are read and the labels, sorted: the order of videos is lost."""
         read = (split_words(caption or "")[:caption_words] for caption in captions)
         words = {word for caption in read for word in caption}
         return cls(

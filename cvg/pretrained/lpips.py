@@ -71,7 +71,7 @@ class Lpips(nn.Module):
         if min(a.shape[-2:]) < SMALLEST_SIZE:
             raise ValueError(
                 f"LPIPS needs pictures of at least {SMALLEST_SIZE}x{SMALLEST_SIZE} pixels, "
-                f"got {a.shape[-2]}x{a.shape[-1]}; set extract.frame_size higher, or do without LPIPS"
+                f"got {a.shape[-2]}x{a.shape[-1]}; raise extract.frame_size, or do without LPIPS"
             )
         return rearrange(self.network(a, b), "b 1 1 1 -> b")
 

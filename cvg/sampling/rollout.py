@@ -87,7 +87,7 @@ class LevelWriter:
 
 def roll_out(
     transformers: Mapping[str, TrainedTransformer],
-    context: Mapping[str, Int64[Tensor, "b t _ _"]],
+    context: Mapping[str, Int64[Tensor, "b given _ _"]],
     conditions: Sequence[Condition],
     settings: SampleParams,
     *,

@@ -193,9 +193,9 @@ def _as_text(value: float) -> str:
 def _refuse_non_finite(result: StepResult, norm: Tensor, *, step: int, label: str) -> None:
     if torch.isfinite(norm) and torch.isfinite(result.loss):
         return
-    terms = ", ".join(f"{name} {float(value):.3g}" for name, value in result.figures.items())
+    terms = ", ".join(f"{name} {value.item():.3g}" for name, value in result.figures.items())
     raise UserError(
         f"{label}: the loss or its gradient at step {step} is not finite "
-        f"(loss {float(result.loss):.3g}; {terms}). "
+        f"(loss {result.loss.item():.3g}; {terms}). "
         "Lower lr in params.yaml, or check the data; nothing was written"
     )

@@ -43,7 +43,7 @@ def frame_psnr(
 
 
 @torch.no_grad()
-def measure_health(vqgan: Vqgan, batches: Iterable[Float[Tensor, "b c h w"]]) -> dict[str, float]:
+def measure_health(vqgan: Vqgan, batches: Iterable[Float[Tensor, "_ c h w"]]) -> dict[str, float]:
     """Measure reconstruction and code use over all batches.
 
     Returns:

@@ -1,0 +1,40 @@
+"""Toys for the tests of this folder."""
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+# pytest's importlib mode gives test files no common package to import from.
+TOYS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "toys.py")))
+
+
+@pytest.fixture(scope="session")
+def toys():
+    """The module tests/toys.py."""
+    return TOYS
+
+
+@pytest.fixture(scope="session")
+def transformers():
+    """Both levels in float64, with random weights."""
+    from cvg.codes.layout import layout_of
+    from cvg.transformer.store import TrainedTransformer
+
+    return {
+        level: TrainedTransformer(
+            model=TOYS.toy_transformer(layout_of(level, TOYS.GRIDS), seed=seed, layers=1),
+            vocabulary=TOYS.VOCABULARY,
+            vqgan_hash="toy",
+        )
+        for seed, level in enumerate(("top", "bottom"))
+    }
+
+
+@pytest.fixture
+def settings():
+    """Plain sampling of seven frames after two."""
+    return TOYS.toy_params().sample.model_copy(
+        update={"temperature": 1.0, "top_k": 0, "top_p": 1.0, "guidance_scale": 1.0}
+    )

@@ -1,0 +1,122 @@
+"""The whole chain at toy size, through DVC, on the real demo videos."""
+
+import json
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
+
+NAMES = (
+    "vqgan.psnr",
+    "vqgan.psnr_top",
+    "vqgan.ssim",
+    "codes.top.usage",
+    "codes.top.perplexity",
+    "codes.bottom.usage",
+    "codes.bottom.perplexity",
+    "transformer.top.nll",
+    "transformer.bottom.nll",
+    "sample.psnr",
+    "sample.ssim",
+    "baseline.repeat_last.psnr",
+    "baseline.nearest.psnr",
+    "control.reconstruction.psnr",
+)
+WITH_WEIGHTS = (
+    "vqgan.lpips",
+    "sample.lpips",
+    "sample.fvd",
+    "baseline.repeat_last.lpips",
+    "baseline.repeat_last.fvd",
+    "baseline.nearest.lpips",
+    "baseline.nearest.fvd",
+    "control.reconstruction.lpips",
+    "control.reconstruction.fvd",
+    "control.real_vs_real.fvd",
+)
+
+
+def at(tree, dotted):
+    for key in dotted.split("."):
+        tree = tree[key]
+    return tree
+
+
+def ran(output):
+    """Names of the stages that DVC ran."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def test_the_figures_that_others_rely_on_are_there(chain):
+    shown = json.loads(chain.run("dvc metrics show --json"))
+    figures = shown[""]["data"]["reports/metrics.json"]["data"]
+    for name in NAMES:
+        assert isinstance(at(figures, name), float), name
+
+
+@pytest.mark.weights
+def test_the_figures_of_pretrained_networks_are_there(chain):
+    figures = json.loads((chain.folder / "reports/metrics.json").read_text())
+    for name in WITH_WEIGHTS:
+        assert isinstance(at(figures, name), float), name
+
+
+def test_a_second_repro_runs_nothing(chain):
+    output = chain.run("dvc repro")
+    assert ran(output) == []
+    assert "up to date" in output
+
+
+def test_samples_are_there_to_measure_and_to_look_at(chain):
+    names = {path.name for path in (chain.folder / "data/samples").iterdir()}
+    assert {"samples.npy", "samples.json", "grid.gif", "sample_00.mp4"} <= names
+
+
+def test_the_report_is_one_page(chain):
+    page = (chain.folder / "reports/index.html").read_text(encoding="utf-8")
+    assert "<html" in page
+    assert 'src="http' not in page
+
+
+def test_a_change_in_the_transformer_reruns_no_vqgan_stage(chain):
+    model = chain.folder / "cvg/transformer/model.py"
+    before = model.read_text()
+    try:
+        model.write_text(before + "\n# a change\n")
+        changed = json.loads(chain.run("dvc status --json"))
+    finally:
+        model.write_text(before)
+    assert set(changed) == {"train_transformer@top", "train_transformer@bottom", "sample"}
+
+
+def test_an_experiment_with_another_lr_reruns_what_depends_on_it(chain):
+    output = chain.run("dvc exp run -S lr=5e-4 --temp")
+    assert ran(output)[:2] == ["train_vqgan", "tokenize"]
+    assert "extract" not in ran(output)
+
+
+def test_runs_of_the_chain_and_of_experiments_are_in_one_mlflow_store(chain):
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{chain.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("cvg")
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    names = {run.info.run_name for run in runs}
+    assert {"extract", "train_vqgan", "train_transformer_top", "sample", "evaluate"} <= names
+    trained = next(run for run in runs if run.info.run_name == "train_vqgan")
+    history = client.get_metric_history(trained.info.run_id, "loss")
+    assert len(history) >= 2
+    assert trained.data.params["vqgan.width"] == "32"
+
+
+def test_the_same_parameters_give_the_same_bytes(chain):
+    """Another folder, another time: the outputs that DVC hashed are equal."""
+    import yaml
+
+    lock = yaml.safe_load((chain.folder / "dvc.lock").read_text())
+    first = lock["stages"]["tokenize"]["outs"][0]["md5"]
+    chain.run("dvc repro --force --single-item train_vqgan")
+    chain.run("dvc repro --force --single-item tokenize")
+    lock = yaml.safe_load((chain.folder / "dvc.lock").read_text())
+    assert lock["stages"]["tokenize"]["outs"][0]["md5"] == first

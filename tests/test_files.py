@@ -1,0 +1,115 @@
+"""Files and folders are whole or not there."""
+
+import math
+
+import pytest
+
+from cvg.errors import UserError
+from cvg.files import read_json, replacing_file, replacing_folder, sha256_file, write_json
+
+
+def content(folder):
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_file_takes_its_name_only_when_it_is_complete(tmp_path):
+    path = tmp_path / "deep" / "film.mp4"
+    with replacing_file(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".mp4"
+    assert content(tmp_path) == {"deep/film.mp4": "new"}
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "figures.json"
+    path.write_text("old")
+
+    def fail():
+        with replacing_file(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert content(tmp_path) == {"figures.json": "old"}
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "store"
+    path.mkdir()
+    (path / "old").write_text("old")
+    with replacing_folder(path) as temporary:
+        assert list(temporary.iterdir()) == []
+        (temporary / "new").write_text("new")
+        assert content(path) == {"old": "old"}
+    assert content(tmp_path) == {"store/new": "new"}
+
+
+def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path):
+    path = tmp_path / "store"
+    path.mkdir()
+    (path / "old").write_text("old")
+
+    def fail():
+        with replacing_folder(path) as temporary:
+            (temporary / "new").write_text("half")
+            raise RuntimeError("full disk")
+
+    with pytest.raises(RuntimeError, match="full disk"):
+        fail()
+    assert content(tmp_path) == {"store/old": "old"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["store"]
+
+
+def test_what_a_killed_run_left_behind_does_not_get_into_a_folder(tmp_path):
+    with replacing_folder(tmp_path / "store") as temporary:
+        name = temporary.name
+        (temporary / "a").write_text("a")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "stale").write_text("stale")
+    with replacing_folder(tmp_path / "store") as temporary:
+        (temporary / "b").write_text("b")
+    assert content(tmp_path) == {"store/b": "b"}
+
+
+def test_json_comes_back(tmp_path):
+    value = {"name": "Zürich", "figures": [1, 2.5, None, True], "nested": {"a": {}}}
+    write_json(tmp_path / "x.json", value)
+    assert read_json(tmp_path / "x.json") == value
+    assert "Zürich" in (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert (tmp_path / "x.json").read_text(encoding="utf-8").endswith("}\n")
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, {1, 2}])
+def test_what_is_not_json_is_refused_and_the_old_file_stays(tmp_path, bad):
+    write_json(tmp_path / "x.json", 1)
+    with pytest.raises((ValueError, TypeError)):
+        write_json(tmp_path / "x.json", {"figure": bad})
+    assert content(tmp_path) == {"x.json": "1\n"}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b'{"a": 1,\n "b": }', r"x\.json:2: not JSON"), (b'{"a": "\xff"}', r"x\.json: not JSON")],
+)
+def test_damaged_json_is_refused_with_its_place(tmp_path, data, message):
+    (tmp_path / "x.json").write_bytes(data)
+    with pytest.raises(UserError, match=message):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_missing_file_names_itself(tmp_path):
+    with pytest.raises(UserError, match=r"x\.json: no such file; run the stage that writes it"):
+        read_json(tmp_path / "x.json")
+
+
+def test_the_hash_is_sha256(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_file(tmp_path / "x") == expected

@@ -1,0 +1,65 @@
+"""The README's commands run; those that would install are looked up."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(r"```(?:console|bash|sh)\n(.*?)```", re.DOTALL)
+
+
+def readme_commands():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for block in BLOCK.findall(text):
+        for line in block.splitlines():
+            command = line.partition("  #")[0].strip()
+            if command:
+                yield command
+
+
+COMMANDS = list(dict.fromkeys(readme_commands()))
+
+
+def test_there_are_commands_to_check():
+    assert len(COMMANDS) >= 12
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
+def test_make_targets_exist(command):
+    words = shlex.split(command)
+    done = subprocess.run([words[0], "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+SERVERS = ("cvg ui",)  # run until they are stopped: tests/pipeline/test_ui.py does
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_the_commands_run_in_the_order_of_the_readme(chain):
+    videos = chain.folder / "videos"
+    videos.mkdir()
+    shutil.copy(chain.folder / "data/manifest.csv", videos)
+    params = chain.folder / "params.yaml"
+    before = params.read_text(encoding="utf-8")
+    for command in COMMANDS:
+        if command.startswith("make ") or command in SERVERS:
+            continue
+        chain.run(command)
+        # A preset or an experiment leaves its values behind; the next command starts from quick.
+        params.write_text(before, encoding="utf-8")
+
+
+def test_every_link_in_the_documents_leads_somewhere():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    missing = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert not missing

@@ -1,0 +1,185 @@
+"""The smallest models, stores and parameters that can still be wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cvg.codes.layout import Grid
+from cvg.codes.store import CodeStore, CodeWriter
+from cvg.conditions.vocabulary import Vocabulary
+from cvg.config import Params
+from cvg.frames.store import FrameStore
+from cvg.frames.writer import FrameWriter
+from cvg.params import load_params
+from cvg.segments import Segment
+from cvg.transformer.model import Transformer, TransformerShape
+from cvg.vqgan.model import Vqgan, VqganShape
+
+SIZE = 16  # pixels
+CODEBOOK = 12
+CODE_DIM = 4
+TOP = Grid(level="top", rows=2, columns=2, codebook_size=CODEBOOK)
+BOTTOM = Grid(level="bottom", rows=4, columns=4, codebook_size=CODEBOOK)
+GRIDS = (TOP, BOTTOM)
+LENGTHS = (9, 14, 7, 12)  # frames of the segments of a toy store; every second is held out
+CAPTIONS = ("a red square", None, "a blue square, moving", "a red disc")
+PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def randomise(model: torch.nn.Module, seed: int, *, spread: float = 0.3) -> None:
+    """Give every parameter random values, those too that start at zero."""
+    draws = rng(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            values = torch.randn(parameter.shape, generator=draws, dtype=torch.float64)
+            parameter.copy_(spread * values)
+
+
+def toy_vqgan(seed: int = 0) -> Vqgan:
+    """A VQGAN of random weights, whose codebooks hold latents of its own; in evaluation mode."""
+    shape = VqganShape(
+        size=SIZE,
+        width=8,
+        blocks=1,
+        stem=2,
+        codebook_size=CODEBOOK,
+        code_dim=CODE_DIM,
+        codebook_decay=0.9,
+        restart_below=0.02,
+    )
+    vqgan = Vqgan(shape)
+    randomise(vqgan, seed, spread=0.2)
+    # Codebooks are set by hand, so that the global generator is left alone.
+    for number, quantizer in enumerate((vqgan.top_quantizer, vqgan.bottom_quantizer)):
+        vectors = torch.randn(CODEBOOK, CODE_DIM, generator=rng(seed + 100 + number))
+        quantizer.codebook.copy_(vectors)
+        quantizer.cluster_size.fill_(1)
+        quantizer.vector_sum.copy_(vectors)
+        quantizer.initialised.fill_(True)
+    return vqgan.eval()
+
+
+def toy_frames(count: int, seed: int = 0) -> torch.Tensor:
+    """Smooth random pictures in [-1, 1], `[count, 3, SIZE, SIZE]`."""
+    coarse = torch.randn(count, 3, 4, 4, generator=rng(seed))
+    return torch.tanh(torch.nn.functional.interpolate(coarse, size=SIZE, mode="bilinear"))
+
+
+def segment(number: int, first_frame: int, num_frames: int, **changes: object) -> Segment:
+    values = {
+        "id": number,
+        "video": f"{number}.mp4",
+        "split": "held_out" if number % 2 else "train",
+        "first_frame": first_frame,
+        "num_frames": num_frames,
+        "fps": 10.0,
+        "start_s": 0.0,
+        "caption": CAPTIONS[number % len(CAPTIONS)],
+        "label": "round" if number == 3 else None,
+        "metadata": "{}",
+    }
+    return Segment(**(values | changes))
+
+
+def segments(lengths: tuple[int, ...] = LENGTHS) -> list[Segment]:
+    """Segments that lie one behind the other."""
+    starts = np.cumsum([0, *lengths])
+    return [segment(i, int(starts[i]), length) for i, length in enumerate(lengths)]
+
+
+def all_codes(num_frames: int, seed: int = 0) -> dict[str, np.ndarray]:
+    draws = np.random.default_rng(seed)
+    return {
+        grid.level: draws.integers(0, grid.codebook_size, (num_frames, grid.rows, grid.columns))
+        for grid in GRIDS
+    }
+
+
+def codebooks(seed: int = 0) -> dict[str, np.ndarray]:
+    draws = np.random.default_rng(seed)
+    return {
+        grid.level: draws.standard_normal((grid.codebook_size, CODE_DIM)).astype(np.float32)
+        for grid in GRIDS
+    }
+
+
+def write_codes(folder: Path, *, shard_frames: int = 10, vqgan_hash: str = "toy") -> CodeStore:
+    """Write random codes of the toy segments."""
+    folder.mkdir()
+    writer = CodeWriter(folder, grids=GRIDS, shard_frames=shard_frames)
+    codes = all_codes(sum(LENGTHS))
+    for first in range(0, sum(LENGTHS), 7):
+        writer.append({level: array[first : first + 7] for level, array in codes.items()})
+    writer.finish(segments(), vqgan_hash=vqgan_hash, codebooks=codebooks())
+    return CodeStore.open(folder)
+
+
+def write_frames(folder: Path) -> FrameStore:
+    """Write smooth random frames of the toy segments."""
+    folder.mkdir()
+    units = toy_frames(sum(LENGTHS), seed=5)
+    frames = ((units + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    with FrameWriter(folder, height=SIZE, width=SIZE, shard_bytes=10 * SIZE * SIZE * 3) as writer:
+        for part in segments():
+            writer.append(frames[part.first_frame : part.first_frame + part.num_frames])
+            writer.add(part)
+    return FrameStore.open(folder)
+
+
+VOCABULARY = Vocabulary(words=("a", "blue", "disc", "red"), labels=("round",), caption_words=5)
+
+
+def toy_transformer(layout, *, seed: int = 0, window: int = 2, layers: int = 2) -> Transformer:
+    """A transformer of random weights in float64, in evaluation mode."""
+    shape = TransformerShape(
+        width=16,
+        layers=layers,
+        heads=2,
+        window=window,
+        dropout=0.1,
+        code_dim=CODE_DIM,
+        num_conditions=VOCABULARY.size,
+        condition_length=VOCABULARY.length,
+    )
+    model = Transformer(shape, layout).double()
+    randomise(model, seed)
+    model.set_codebooks(
+        {level: torch.from_numpy(array).double() for level, array in codebooks().items()}
+    )
+    return model.eval()
+
+
+def toy_params() -> Params:
+    """The committed parameters at toy size."""
+    params = load_params(PARAMS)
+    training = {"steps": 6, "batch_size": 4, "warmup_steps": 2, "validate_every": 3}
+    vqgan = params.vqgan.model_copy(
+        update=training
+        | {
+            "width": 8,
+            "blocks": 1,
+            "stem": 2,
+            "codebook_size": CODEBOOK,
+            "code_dim": CODE_DIM,
+            "comparator": "none",
+            "shift": 2,
+        }
+    )
+    small = {"width": 16, "layers": 2, "heads": 2, "window": 2, "clip_frames": 4}
+    levels = {
+        level: getattr(params.transformer, level).model_copy(update=training | small)
+        for level in ("top", "bottom")
+    }
+    sample = params.sample.model_copy(update={"clips": 5, "frames": 7, "context_frames": 2})
+    return params.model_copy(
+        update={
+            "vqgan": vqgan,
+            "transformer": params.transformer.model_copy(update=levels),
+            "sample": sample,
+        }
+    )
