@@ -33,6 +33,7 @@ class Decoder:
         )
         self._before = model.code_embedding.start.detach().expand(len(conditions), -1)
         self._brought = model.code_embedding.first_frame(len(conditions)).detach()
+        self._previous: Int64[Tensor, "b m"] | None = None
 
     @torch.no_grad()
     def feed(self, codes: Int64[Tensor, "b n"]) -> Float[Tensor, "b n v"]:
@@ -65,14 +66,23 @@ class Decoder:
         embedding = self._model.code_embedding
         frames = embedding.look_up(self._table, self._codes)
         features = self._brought + embedding.within_frame(frames, self._before)
-        features = features[:, first : first + count] + self._added[:, None]
+        places = slice(first, first + count)
+        features = features[:, places] + self._added[:, None]
         for block, layer in zip(self._model.layers, self._cache.layers, strict=True):
             features = block.cached(features, layer=layer, cache=self._cache)
         self._cache.advance(count)
-        return self._model.predict(features)
+        return self._model.predict(features, self._repeated(places))
+
+    def _repeated(self, places: slice) -> Int64[Tensor, "b n"] | None:
+        """Give the codes one frame before; at given places any, nothing is predicted there."""
+        if self._previous is None:
+            return None
+        largest = self._model.layout.predicted.codebook_size - 1
+        return self._previous[:, places].clamp(max=largest)
 
     def _begin_frame(self) -> None:
         embedding = self._model.code_embedding
         frames = embedding.look_up(self._table, self._codes)
+        self._previous = self._codes.clone()
         self._before = frames[:, -1]
         self._brought = embedding.next_frame(frames)

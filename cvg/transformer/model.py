@@ -9,6 +9,9 @@ What is unusual, besides what cvg/transformer/attention.py says:
   that videos of any length can be written in constant memory;
 - the codes of the previous frame also enter aligned, through a 3x3 convolution at each place, and
   so does the coarser code above each place: a place need not search for its own past;
+- one logit beside the others is for repeating the code of the previous frame at the same place,
+  whatever it is (a pointer, as in See et al. 2017, arXiv:1704.04368): most places do not change,
+  and this is learned from few videos where 256 single repetitions are not;
 - codes enter as their codebook vectors besides a table of their own;
 - the condition is added at every position, besides being a prefix that every position sees.
 """
@@ -121,6 +124,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = nn.LayerNorm(shape.width)
         self.head = nn.Linear(shape.width, layout.predicted.codebook_size)
+        self.repeat_head = nn.Linear(shape.width, 1)
         self._initialise()
 
     def forward(
@@ -141,7 +145,10 @@ class Transformer(nn.Module):
         for block, seen in zip(self.layers, prefix, strict=True):
             features = block.codes(features, times=times, visible=visible, prefix=seen)
         features = rearrange(features, "b (t m) d -> b t m d", t=t)
-        return self.predict(features[:, :, self.layout.num_given :])
+        features = features[:, :, self.layout.num_given :]
+        previous = sequence[:, :-1, self.layout.num_given :]
+        first = self.predict(features[:, :1], None)
+        return torch.cat([first, self.predict(features[:, 1:], previous)], dim=1)
 
     def see_condition(
         self, conditions: Int64[Tensor, "b p"]
@@ -159,9 +166,20 @@ class Transformer(nn.Module):
         """The layers, first to last."""
         return cast("list[Block]", list(self.blocks))
 
-    def predict(self, features: Float[Tensor, "*n d"]) -> Float[Tensor, "*n v"]:
-        """Give logits from the features of the last layer."""
-        return self.head(self.norm(features))
+    def predict(
+        self, features: Float[Tensor, "*n d"], previous: Int64[Tensor, "*n"] | None
+    ) -> Float[Tensor, "*n v"]:
+        """Give logits.
+
+        Args:
+            features: of the last layer.
+            previous: the codes at the same places one frame before; None in a first frame.
+        """
+        features = self.norm(features)
+        logits = self.head(features)
+        if previous is None:
+            return logits
+        return logits.scatter_add(-1, previous[..., None], self.repeat_head(features))
 
     def set_codebooks(self, codebooks: dict[str, Float[Tensor, "_ d"]]) -> None:
         """Fill in the codebook vectors of all levels of the layout."""
@@ -193,6 +211,7 @@ class Transformer(nn.Module):
                 nn.init.zeros_(module.bias)
         # All codes are equally likely at first: the loss starts at ln(codebook_size).
         nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.repeat_head.weight)
 
 
 def window_mask(times: Int64[Tensor, "n"], *, window: int) -> Bool[Tensor, "n n"]:

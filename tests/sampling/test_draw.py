@@ -50,6 +50,11 @@ def test_what_is_impossible_is_never_drawn_from_rounded_sums_either(weights, uni
     assert probabilities[0, code] > 0
 
 
+def test_rounding_in_the_sum_never_leads_past_the_last_code():
+    probabilities = torch.full((1, 10), 0.0999999)
+    assert draw(probabilities, torch.tensor([1 - 2.0**-24])).tolist() == [9]
+
+
 def test_rows_are_drawn_each_with_its_own_number():
     probabilities = torch.tensor([[0.5, 0.5], [0.5, 0.5], [0.9, 0.1]])
     assert draw(probabilities, torch.tensor([0.1, 0.9, 0.8])).tolist() == [0, 1, 0]

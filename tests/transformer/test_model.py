@@ -55,6 +55,22 @@ def test_a_position_sees_exactly_its_past_within_reach(model, layout, conditions
             assert (seen[0][earlier & near] > 0).all()
 
 
+def test_other_codes_from_a_place_on_change_nothing_up_to_it(
+    model, toys, layout, conditions, make_sequence
+):
+    """By value, because not every way from a code to a logit has a gradient."""
+    sequence = make_sequence(layout, frames=4)
+    order = torch.arange(4 * layout.num_places).reshape(4, -1)
+    predicted = order[:, layout.num_given :]
+    with torch.no_grad():
+        before = model(sequence, conditions)
+        for cut in predicted[2, :3].tolist():
+            changed = torch.where(order >= cut, (sequence + 1) % toys.CODEBOOK, sequence)
+            difference = (model(changed, conditions) - before).abs().amax((0, 3))
+            assert (difference[predicted <= cut] == 0).all()
+            assert (difference[predicted > cut] > 0).all()
+
+
 def test_a_predicted_place_sees_all_given_codes_of_its_frame(
     model, layout, conditions, make_sequence
 ):
