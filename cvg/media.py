@@ -32,7 +32,7 @@ def write_gif(path: Path, frames: np.ndarray, *, fps: float) -> None:
     """Write uint8 frames `[t, h, w, 3]` as an endless GIF with one palette for all frames."""
     pictures = [Image.fromarray(frame) for frame in frames]
     tall = Image.fromarray(np.concatenate(list(frames)))
-    palette = tall.quantize(256, method=Image.Quantize.MEDIANCUT)
+    palette = tall.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=4)
     indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     with replacing_file(path) as temporary:
         indexed[0].save(

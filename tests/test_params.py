@@ -124,7 +124,7 @@ def test_number_in_quotes_is_refused(params):
 def test_all_mistakes_are_told_at_once(params):
     spoil(params, "held_out: 0.2 ", "held_out: 1.2 ")
     spoil(params, "stem: 4 ", "stem: 3 ")
-    spoil(params, "top_p: 0.95", "top_p: much")
+    spoil(params, "top_p: 0.9 ", "top_p: much")
     places = [line.split(": ")[1] for line in message(params).splitlines()]
     assert places == ["extract.held_out", "vqgan.stem", "sample.top_p"]
 

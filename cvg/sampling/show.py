@@ -9,7 +9,7 @@ from cvg.frames.store import FrameStore
 from cvg.media import mark_context, side_by_side, stack, write_gif, write_mp4
 
 SCALE = 2  # 64 pixels are small on a screen
-MOST_IN_GRID = 8
+MOST_IN_GRID = 6
 
 
 def write_videos(folder: Path, samples: Samples, *, store: FrameStore, fps: float) -> list[Path]:
@@ -28,5 +28,8 @@ def write_videos(folder: Path, samples: Samples, *, store: FrameStore, fps: floa
         paths.append(folder / f"sample_{number:02d}.mp4")
         write_mp4(paths[-1], pairs[-1], fps=fps)
     paths.append(folder / "grid.gif")
-    write_gif(paths[-1], stack(pairs[:MOST_IN_GRID]), fps=fps)
+    # Spread over all clips, because those of one video come one after the other.
+    count = min(MOST_IN_GRID, len(pairs))
+    shown = [pairs[(2 * i + 1) * len(pairs) // (2 * count)] for i in range(count)]
+    write_gif(paths[-1], stack(shown), fps=fps)
     return paths

@@ -9,9 +9,11 @@ What is unusual, besides what cvg/transformer/attention.py says:
   that videos of any length can be written in constant memory;
 - the codes of the previous frame also enter aligned, through a 3x3 convolution at each place, and
   so does the coarser code above each place: a place need not search for its own past;
-- one logit beside the others is for repeating the code of the previous frame at the same place,
-  whatever it is (a pointer, as in See et al. 2017, arXiv:1704.04368): most places do not change,
-  and this is learned from few videos where 256 single repetitions are not;
+- besides logits of its own, each place has a logit for repeating the code of the previous frame at
+  the same place, whatever it is (a pointer, as in See et al. 2017, arXiv:1704.04368), and logits
+  that fall with the distance from a codebook vector near that of the repeated code. Most places
+  do not change, or change to a code that looks alike; this is learned from few videos, where the
+  same for each of hundreds of codes is not;
 - codes enter as their codebook vectors besides a table of their own;
 - the condition is added at every position, besides being a prefix that every position sees.
 """
@@ -125,6 +127,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(shape.width)
         self.head = nn.Linear(shape.width, layout.predicted.codebook_size)
         self.repeat_head = nn.Linear(shape.width, 1)
+        self.near_head = nn.Linear(shape.width, 1 + shape.code_dim)
         self._initialise()
 
     def forward(
@@ -179,7 +182,21 @@ class Transformer(nn.Module):
         logits = self.head(features)
         if previous is None:
             return logits
+        logits = logits + self._nearness(features, previous)
         return logits.scatter_add(-1, previous[..., None], self.repeat_head(features))
+
+    def _nearness(
+        self, features: Float[Tensor, "*n d"], previous: Int64[Tensor, "*n"]
+    ) -> Float[Tensor, "*n v"]:
+        """Give logits that fall with the squared distance from a point near the previous code.
+
+        The features move the point away from the previous code's vector, and say how steeply the
+        logits fall. What all codes have in common is left out: softmax does not see it.
+        """
+        vectors = self.code_embedding.codebook_vectors[-self.layout.predicted.codebook_size :]
+        steepness, move = self.near_head(features).split([1, vectors.shape[1]], dim=-1)
+        point = vectors[previous] + move
+        return steepness * (2 * point @ vectors.T - vectors.square().sum(1))
 
     def set_codebooks(self, codebooks: dict[str, Float[Tensor, "_ d"]]) -> None:
         """Fill in the codebook vectors of all levels of the layout."""
@@ -212,6 +229,7 @@ class Transformer(nn.Module):
         # All codes are equally likely at first: the loss starts at ln(codebook_size).
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.repeat_head.weight)
+        nn.init.zeros_(self.near_head.weight)
 
 
 def window_mask(times: Int64[Tensor, "n"], *, window: int) -> Bool[Tensor, "n n"]:

@@ -115,22 +115,24 @@ def measure(
     """Measure a model on held-out clips, all true codes given.
 
     Returns:
-        `nll` in nats a code, `accuracy` of the likeliest code, and `accuracy_copy`: that of the
-        code at the same place one frame before (0 frames before the first are left out of it).
+        `nll` in nats a code; and over the frames after the first of each clip, where there are
+        any, `accuracy` of the likeliest code beside `accuracy_copy`, that of the code at the same
+        place one frame before.
     """
-    total, right, copied, num_codes, num_copied = 0.0, 0, 0, 0, 0
+    total, right, copied, num_codes, num_later = 0.0, 0, 0, 0, 0
     for batch in batches:
         sequence = batch.sequence.to(device)
         logits = model(sequence, _conditions(vocabulary, batch).to(device))
         codes = sequence[..., layout.num_given :]
         total += cross_entropy(logits, codes).item() * codes.numel()
-        right += (logits.argmax(-1) == codes).sum().item()
-        copied += (codes[:, 1:] == codes[:, :-1]).sum().item()
         num_codes += codes.numel()
-        num_copied += codes[:, 1:].numel()
-    figures = {"nll": total / num_codes, "accuracy": right / num_codes}
-    if num_copied:
-        figures["accuracy_copy"] = copied / num_copied
+        later = codes[:, 1:]
+        right += (logits[:, 1:].argmax(-1) == later).sum().item()
+        copied += (codes[:, :-1] == later).sum().item()
+        num_later += later.numel()
+    figures = {"nll": total / num_codes}
+    if num_later:
+        figures |= {"accuracy": right / num_later, "accuracy_copy": copied / num_later}
     return figures
 
 

@@ -187,3 +187,23 @@ def test_the_window_mask_by_hand():
         [0, 0, 1, 1, 1, 1],
     ]
     assert window_mask(times, window=2).int().tolist() == expected
+
+
+def test_logits_fall_with_the_distance_from_the_previous_code(toys, layout):
+    """With nothing but steepness, codes are ranked by the distance of their vectors."""
+    model = toys.toy_transformer(layout)
+    with torch.no_grad():
+        for head in (model.head, model.repeat_head, model.near_head):
+            head.weight.zero_()
+            head.bias.zero_()
+        model.near_head.bias[0] = 0.7
+    previous = torch.arange(toys.CODEBOOK)
+    features = torch.zeros(toys.CODEBOOK, model.shape.width, dtype=torch.float64)
+    logits = model.predict(features, previous)
+    # Those of the predicted level, which is the last.
+    vectors = model.code_embedding.codebook_vectors[-toys.CODEBOOK :]
+    distances = torch.cdist(vectors, vectors).square()
+    # Differences, because what all codes have in common is left out.
+    falls = logits.diagonal()[:, None] - logits
+    assert torch.allclose(falls, 0.7 * distances)
+    assert (logits.argmax(1) == previous).all()
