@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: setup  ## run the whole pipeline on the demo videos; what is done already is not redone
 	@$(BIN)/cvg weights fetch || echo $(NO_WEIGHTS) >&2
 	$(BIN)/dvc repro
-	@$(BIN)/dvc metrics show
+	@$(BIN)/cvg figures
 	@echo "the report: $(CURDIR)/reports/index.html"
 
 test: setup lint  ## check the style, then run the tests

@@ -10,6 +10,7 @@ from pipeline import (
     doctor,
     evaluate,
     extract,
+    figures,
     preset,
     report,
     sample,
@@ -38,6 +39,7 @@ app.command("train-transformer", rich_help_panel=STAGES)(train_transformer.train
 app.command("sample", rich_help_panel=STAGES)(sample.sample)
 app.command("evaluate", rich_help_panel=STAGES)(evaluate.evaluate)
 app.command("report", rich_help_panel=STAGES)(report.report)
+app.command("figures", rich_help_panel=TOOLS)(figures.figures)
 app.add_typer(data.app, name="data", rich_help_panel=TOOLS)
 app.add_typer(weights.app, name="weights", rich_help_panel=TOOLS)
 app.command("preset", rich_help_panel=TOOLS)(preset.preset)

@@ -38,7 +38,8 @@ def evaluate(
     from cvg.frames.samples import load_samples
     from cvg.frames.store import FrameStore
     from cvg.metrics.evaluate import load_networks
-    from cvg.metrics.record import flat_figures, write_suite
+    from cvg.metrics.names import flat_figures
+    from cvg.metrics.record import write_suite
     from cvg.metrics.suite import run_suite
     from cvg.training.device import chosen_device
     from cvg.vqgan.model import load_vqgan, require_same_vqgan

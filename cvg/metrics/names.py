@@ -1,5 +1,8 @@
 """How figures are called in `reports/metrics.json`; torch-free, the page reads it too."""
 
+from collections.abc import Mapping
+from typing import Any
+
 # LPIPS on its standard network is plain `lpips`; the protocol names the network.
 PLAIN_NAMES = {"lpips_alex": "lpips"}
 
@@ -11,3 +14,18 @@ def figure_key(metric: str) -> str:
     ('lpips', 'lpips_vgg', 'fvd')
     """
     return PLAIN_NAMES.get(metric, metric)
+
+
+def flat_figures(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Flatten nested figures to dotted names.
+
+    >>> flat_figures({"sample": {"fvd": 3.0}})
+    {'sample.fvd': 3.0}
+    """
+    flat: dict[str, float] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flat_figures(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = float(value)
+    return flat

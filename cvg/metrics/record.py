@@ -1,8 +1,6 @@
 """The outcome of an evaluation on disk."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from safetensors.numpy import save_file
@@ -38,18 +36,3 @@ def _column_a_candidate(horizon: pd.DataFrame, metric: str) -> pd.DataFrame:
     table = horizon.pivot(index="frame", columns="candidate", values=metric).reset_index()
     # Vega, which draws it, takes a dot in a name for a level of nesting.
     return table.rename(columns=lambda name: name.rpartition(".")[2])
-
-
-def flat_figures(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Flatten nested figures to dotted names.
-
-    >>> flat_figures({"sample": {"fvd": 3.0}})
-    {'sample.fvd': 3.0}
-    """
-    flat: dict[str, float] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flat_figures(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = float(value)
-    return flat

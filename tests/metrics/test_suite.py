@@ -13,7 +13,8 @@ from cvg.frames.store import FrameStore
 from cvg.frames.writer import FrameWriter
 from cvg.metrics.candidates import gather_candidates
 from cvg.metrics.evaluate import Networks
-from cvg.metrics.record import flat_figures, write_suite
+from cvg.metrics.names import flat_figures
+from cvg.metrics.record import write_suite
 from cvg.metrics.suite import run_suite
 from cvg.segments import Segment
 from cvg.vqgan.model import Vqgan, VqganShape
