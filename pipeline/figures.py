@@ -22,17 +22,18 @@ def figures(
     tree = read_json(path)
     console = Console()
     columns = clip_metrics(tree)
-    clips = Table(title="Clips against the true continuation", title_justify="left")
-    clips.add_column("")
+    clips = Table(title="Clips against the true continuation (↑ higher is better, ↓ lower)", title_justify="left")
+    clips.add_column("", no_wrap=True)
     for metric in columns:
-        clips.add_column(f"{metric.title} ({metric.direction})", justify="right")
+        arrow = "↑" if metric.higher_is_better else "↓"
+        clips.add_column(f"{metric.title} {arrow}", justify="right")
     for candidate in CANDIDATES:
         values = [figure(tree, f"{candidate.name}.{metric.key}") for metric in columns]
         texts = [
             "-" if value is None else metric.show(value)
             for metric, value in zip(columns, values, strict=True)
         ]
-        clips.add_row(f"{candidate.title} [dim]{candidate.role}[/dim]", *texts)
+        clips.add_row(candidate.title, *texts)
     console.print(clips)
     models = Table(title="Models, on held-out frames", title_justify="left")
     models.add_column("")
