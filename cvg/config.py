@@ -18,6 +18,8 @@ OpenShare = Annotated[float, Field(gt=0, lt=1)]
 
 Level = Literal["top", "bottom"]
 
+NORM_GROUPS = 8  # of the group norms of the VQGAN
+
 
 class Section(BaseModel):
     """A part of params.yaml; unknown, missing and mistyped keys are errors."""
@@ -112,6 +114,13 @@ class VqganParams(TrainingParams):
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield what no training can satisfy."""
         yield from super().conflicts()
+        if self.width % NORM_GROUPS:
+            yield "width", f"must be a multiple of {NORM_GROUPS}, the groups of its norms"
+        if self.discriminator.enabled and self.discriminator.start_step >= self.steps:
+            yield (
+                "discriminator.start_step",
+                f"must be below vqgan.steps = {self.steps}, or the discriminator never acts",
+            )
         if self.l1_weight == 0 and self.l2_weight == 0:
             yield "l2_weight", "must be above 0 where l1_weight is 0: no pixel loss is left"
 

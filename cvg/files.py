@@ -28,8 +28,18 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder beside `path`; on success it takes the place of `path`."""
+def replacing_folder(path: Path, *, marker: str) -> Iterator[Path]:
+    """Give an empty temporary folder beside `path`; on success it takes the place of `path`.
+
+    Args:
+        path: the folder to write or to replace.
+        marker: a file that every folder of this kind holds. What else is at `path` is not ours to
+            remove.
+
+    Raises:
+        UserError: `path` is a file, or a folder with other content.
+    """
+    _refuse_foreign_folder(path, marker)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -41,6 +51,18 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refuse_foreign_folder(path: Path, marker: str) -> None:
+    if not path.name:
+        raise UserError(f"{path}: expected a folder of its own for the output; name one")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: found a file, expected a folder for the output; name another")
+    if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
+        raise UserError(
+            f"{path}: holds files, but no {marker}, so it was not written by this command and is "
+            "not replaced; name another folder, or empty this one"
+        )
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -62,7 +84,8 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: not JSON ({error}); run its stage again") from error
     except FileNotFoundError as error:
         raise UserError(
-            f"{path}: no such file; run the stage that writes it (see dvc.yaml)"
+            f"{path}: no such file; run the stage that writes it (see dvc.yaml), or `dvc checkout` "
+            "where it ran before"
         ) from error
     except json.JSONDecodeError as error:
         message = f"{path}:{error.lineno}: not JSON ({error.msg}); run its stage again"

@@ -16,6 +16,7 @@ from cvg.config import Params, Section
 from cvg.errors import UserError
 
 MAX_BYTES = 1_000_000
+SCALARS = ("seed", "lr")  # what params.yaml holds beside sections
 
 Location = tuple[str, ...]
 
@@ -107,8 +108,16 @@ def _mistakes(tree: CommentedMap) -> Iterator[Mistake]:
     try:
         params = Params.model_validate(_plain(tree))
     except ValidationError as error:
-        for details in error.errors():
-            location = _key_location(tree, details["loc"])
+        found = [(_key_location(tree, d["loc"]), d) for d in error.errors()]
+        misspelt = {
+            (*location[:-1], nearest)
+            for location, details in found
+            if details["type"] == "extra_forbidden" and (nearest := _nearest_key(location))
+        }
+        for location, details in found:
+            # The key that a misspelt one stands for is not missing as well.
+            if details["type"] == "missing" and location in misspelt:
+                continue
             yield Mistake(
                 location=location, line=_line(tree, location), message=_message(details, location)
             )
@@ -118,36 +127,50 @@ def _mistakes(tree: CommentedMap) -> Iterator[Mistake]:
 
 
 def _conflicts_of_valid_sections(tree: CommentedMap, broken: set[int | str]) -> Iterator[Mistake]:
+    valid = {}
     for name, field in Params.model_fields.items():
         section = field.annotation
         if name in broken or not isinstance(section, type) or not issubclass(section, Section):
             continue
-        yield from _conflicts(tree, section.model_validate(_plain(tree[name])), (name,))
+        valid[name] = section.model_validate(_plain(tree[name]))
+        yield from _conflicts(tree, valid[name], (name,))
+    if valid.keys() == {n for n in Params.model_fields if n not in SCALARS}:
+        yield from _own_conflicts(tree, Params.model_construct(**valid), ())
 
 
 def _conflicts(tree: CommentedMap, section: Section, prefix: Location) -> Iterator[Mistake]:
-    for key, sentence in section.conflicts():
-        location = (*prefix, *key.split("."))
-        value = _value(tree, location)
-        yield Mistake(
-            location=location, line=_line(tree, location), message=f"{sentence}; found {value!r}"
-        )
+    yield from _own_conflicts(tree, section, prefix)
     for name in type(section).model_fields:
         child = getattr(section, name)
         if isinstance(child, Section):
             yield from _conflicts(tree, child, (*prefix, name))
 
 
+def _own_conflicts(tree: CommentedMap, section: Section, prefix: Location) -> Iterator[Mistake]:
+    for key, sentence in section.conflicts():
+        location = (*prefix, *key.split("."))
+        value = _value(tree, location)
+        yield Mistake(
+            location=location, line=_line(tree, location), message=f"{sentence}; found {value!r}"
+        )
+
+
 def _message(details: ErrorDetails, location: Location) -> str:
     match details["type"]:
         case "extra_forbidden":
-            nearest = difflib.get_close_matches(location[-1], _valid_keys(location[:-1]), n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else _list_keys(location[:-1])
+            nearest = _nearest_key(location)
+            hint = f"did you mean {nearest}?" if nearest else _list_keys(location[:-1])
             return f"unknown key; {hint}"
         case "missing":
             return "this key is missing; copy it with its comment from the committed params.yaml"
         case _:
             return f"{_lower(details['msg'])}; found {details['input']!r}"
+
+
+def _nearest_key(location: Location) -> str | None:
+    """Give the valid key that is spelt most like the last part of `location`."""
+    nearest = difflib.get_close_matches(location[-1], _valid_keys(location[:-1]), n=1)
+    return nearest[0] if nearest else None
 
 
 def _lower(sentence: str) -> str:

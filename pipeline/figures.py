@@ -22,7 +22,10 @@ def figures(
     tree = read_json(path)
     console = Console()
     columns = clip_metrics(tree)
-    clips = Table(title="Clips against the true continuation (↑ higher is better, ↓ lower)", title_justify="left")
+    clips = Table(
+        title="Clips against the true continuation (↑ higher is better, ↓ lower)",
+        title_justify="left",
+    )
     clips.add_column("", no_wrap=True)
     for metric in columns:
         arrow = "↑" if metric.higher_is_better else "↓"

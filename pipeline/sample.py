@@ -48,7 +48,7 @@ def sample(
         )
         store = FrameStore.open(paths["frames"])
         samples = sample_clips(models, store, settings, seed=run.params.seed, device=device)
-        with replacing_folder(paths["out"]) as folder:
+        with replacing_folder(paths["out"], marker="samples.json") as folder:
             save_samples(folder, samples)
             for path in write_videos(folder, samples, store=store, fps=settings.fps):
                 run.tracker.log_artifact(path, "samples")

@@ -31,6 +31,7 @@ SetOption = Annotated[
     ),
 ]
 PARAMS_PATH = Path("params.yaml")
+OUTPUTS = ("out", "plot", "scores")  # options that name what a stage writes
 
 
 def path_option(help_text: str) -> Any:
@@ -127,17 +128,21 @@ def resolve_paths(
         overrides: replaced values; results of these must not go where DVC keeps its own.
         level: the level, for the commands that run once a level.
     """
-    if overrides and given.get("out", Path()) is None:
+    unnamed = [f"--{name}" for name in OUTPUTS if given.get(name, Path()) is None]
+    if overrides and unnamed:
         raise UserError(
-            f"cvg {command} --set: give --out too, so that the outputs which DVC tracks stay those "
-            "of params.yaml; for a tracked run use `dvc exp run -S key=value`"
+            f"cvg {command} --set: give {' and '.join(unnamed)} too, so that the outputs which DVC "
+            "tracks stay those of params.yaml; for a tracked run use `dvc exp run -S key=value`"
         )
     missing = [name for name, value in given.items() if value is None]
     committed = _paths_in_dvc_yaml(command, level) if missing else {}
     unknown = [name for name in missing if name not in committed]
     if unknown:
         options = " ".join(f"--{name} PATH" for name in unknown)
-        raise UserError(f"cvg {command}: give {options}; dvc.yaml here does not name it")
+        raise UserError(
+            f"cvg {command}: give {options}, or run from the root of the project, whose dvc.yaml "
+            "names it"
+        )
     return {name: value or Path(committed[name]) for name, value in given.items()}
 
 

@@ -24,7 +24,7 @@ def tokenize(
     paths = resolve_paths(
         "tokenize", {"frames": frames, "vqgan": vqgan, "out": out}, overrides=overrides
     )
-    from cvg.files import replacing_folder, write_json
+    from cvg.files import replacing_folder
     from cvg.frames.store import FrameStore
     from cvg.training.device import chosen_device
     from cvg.vqgan.model import load_vqgan
@@ -34,7 +34,7 @@ def tokenize(
         "tokenize", sections=["tokenize"], params_path=params_path, overrides=overrides
     ) as run:
         model, vqgan_hash = load_vqgan(paths["vqgan"])
-        with replacing_folder(paths["out"]) as folder:
+        with replacing_folder(paths["out"], marker="codes.json") as folder:
             figures = write_codes(
                 FrameStore.open(paths["frames"]),
                 model,
@@ -43,5 +43,4 @@ def tokenize(
                 batch_size=run.params.tokenize.batch_size,
                 device=chosen_device(),
             )
-            write_json(folder / "use.json", figures)
         run.conclude(paths["out"], figures)

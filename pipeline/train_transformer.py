@@ -55,7 +55,7 @@ def train_transformer(
             CodeStore.open(paths["codes"]), level.value, params, run.surroundings(params.lr_scale)
         )
         figures = result.trained.best
-        with replacing_folder(paths["out"]) as folder:
+        with replacing_folder(paths["out"], marker="config.json") as folder:
             save_transformer(folder, result.transformer)
             write_json(
                 folder / "figures.json",

@@ -47,7 +47,7 @@ def train_vqgan(
             around=run.surroundings(params.lr_scale),
         )
         figures = result.trained.best
-        with replacing_folder(paths["out"]) as folder:
+        with replacing_folder(paths["out"], marker="config.json") as folder:
             save_vqgan(folder, result.vqgan)
             write_json(
                 folder / "health.json",

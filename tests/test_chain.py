@@ -111,7 +111,7 @@ def test_runs_of_the_chain_and_of_experiments_are_in_one_mlflow_store(chain):
 
 
 def test_the_same_parameters_give_the_same_bytes(chain):
-    """Another folder, another time: the outputs that DVC hashed are equal."""
+    """Trained and tokenized once more, the codes that DVC hashed are equal."""
     import yaml
 
     lock = yaml.safe_load((chain.folder / "dvc.lock").read_text())

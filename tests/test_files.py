@@ -1,6 +1,7 @@
 """Files and folders are whole or not there."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "store"
     path.mkdir()
     (path / "old").write_text("old")
-    with replacing_folder(path) as temporary:
+    with replacing_folder(path, marker="old") as temporary:
         assert list(temporary.iterdir()) == []
         (temporary / "new").write_text("new")
         assert content(path) == {"old": "old"}
@@ -57,7 +58,7 @@ def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path):
     (path / "old").write_text("old")
 
     def fail():
-        with replacing_folder(path) as temporary:
+        with replacing_folder(path, marker="old") as temporary:
             (temporary / "new").write_text("half")
             raise RuntimeError("full disk")
 
@@ -68,12 +69,12 @@ def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path):
 
 
 def test_what_a_killed_run_left_behind_does_not_get_into_a_folder(tmp_path):
-    with replacing_folder(tmp_path / "store") as temporary:
+    with replacing_folder(tmp_path / "store", marker="a") as temporary:
         name = temporary.name
         (temporary / "a").write_text("a")
     (tmp_path / name).mkdir()
     (tmp_path / name / "stale").write_text("stale")
-    with replacing_folder(tmp_path / "store") as temporary:
+    with replacing_folder(tmp_path / "store", marker="a") as temporary:
         (temporary / "b").write_text("b")
     assert content(tmp_path) == {"store/b": "b"}
 
@@ -113,3 +114,26 @@ def test_the_hash_is_sha256(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_file(tmp_path / "x") == expected
+
+
+def test_a_folder_of_other_content_is_not_replaced(tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    with (
+        pytest.raises(UserError, match=r"holds files, but no store\.json"),
+        replacing_folder(mine, marker="store.json"),
+    ):
+        pass
+    assert (mine / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("name", [".", "file.txt"])
+def test_what_is_no_folder_of_its_own_is_refused(tmp_path, name, monkeypatch):
+    (tmp_path / "file.txt").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.raises(UserError, match="expected a folder"),
+        replacing_folder(Path(name), marker="m"),
+    ):
+        pass

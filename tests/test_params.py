@@ -106,7 +106,8 @@ def test_misspelt_key_is_named_with_its_line_and_the_nearest_key(params):
     line = spoil(params, "codebook_size:", "codebok_size:")
     text = message(params)
     assert f"{params}:{line}: vqgan.codebok_size: unknown key; did you mean codebook_size?" in text
-    assert "vqgan.codebook_size: this key is missing" in text
+    # It is not missing as well: one mistake, one message.
+    assert "vqgan.codebook_size: this key is missing" not in text
 
 
 @pytest.mark.parametrize("number", ["1e-5", "1.0e-5", "0.00001", "1E-5"])
@@ -199,3 +200,12 @@ def test_every_parameter_is_explained(root):
             explained.add(key)
         # A key that stands in several sections is explained where it first stands.
         assert key in explained | OBVIOUS, f"params.yaml: {line.strip()}: say unit, range or reason"
+
+
+def test_conflicts_across_sections_are_told_beside_other_mistakes(params):
+    spoil(params, "seed: 0", "seeed: 0")
+    spoil(params, "frame_size: 64", "frame_size: 40")
+    with pytest.raises(UserError) as error:
+        load_params(params)
+    assert "seeed: unknown key" in str(error.value)
+    assert "extract.frame_size: must be a multiple" in str(error.value)

@@ -48,7 +48,7 @@ def extract(manifest_path: Path, *, out: Path, params: ExtractParams, seed: int)
     """
     manifest = read_manifest(manifest_path)
     rule = _settle_rule(manifest_path, manifest, params)
-    with replacing_folder(out) as folder:
+    with replacing_folder(out, marker="store.json") as folder:
         writer = FrameWriter(
             folder,
             height=params.frame_size,
@@ -148,6 +148,7 @@ def _nothing_left(manifest_path: Path, skips: Sequence[Skip]) -> str:
 
 
 def _check_both_sides(report: ExtractReport, manifest_path: Path, rule: str) -> None:
+    other = "video" if rule == "time" else "time"
     for split, frames in report.frames.items():
         if frames == 0:
             raise UserError(
@@ -155,7 +156,7 @@ def _check_both_sides(report: ExtractReport, manifest_path: Path, rule: str) -> 
                     [
                         f"{manifest_path}: no frames are left for {split} after the split by "
                         f"{rule}; {report.sum_sentence()}. Every later stage needs both sides: add "
-                        "videos, set extract.split to time, or change extract.held_out or "
+                        f"videos, set extract.split to {other}, or change extract.held_out or "
                         "extract.min_frames in params.yaml",
                         *report.notes,
                     ]

@@ -115,7 +115,7 @@ class Intake:
         if num_frames < self.params.min_frames:
             raise UnusableError(
                 SkipCode.TOO_SHORT,
-                f"found {num_frames} frames{what} expected at least "
+                f"found {num_frames} frames{what or ','} expected at least "
                 f"extract.min_frames = {self.params.min_frames}",
             )
 

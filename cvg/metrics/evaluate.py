@@ -61,7 +61,8 @@ def load_networks(
 
 def _absence(figure: str, network: str) -> str:
     return (
-        f"{figure} is left out: the network {network} is absent; run `cvg weights fetch {network}`"
+        f"{figure} is left out: the network {network} is absent; run "
+        f"`cvg weights fetch {network}`, then `dvc repro -f --single-item evaluate`"
     )
 
 

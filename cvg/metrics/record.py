@@ -18,7 +18,7 @@ def write_suite(folder: Path, suite: Suite) -> None:
     - `pictures.safetensors`: some clips and frames to look at, and how often each code occurs;
     - `absent.json`: which figures are left out, and why.
     """
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(folder, marker="protocol.json") as temporary:
         write_json(temporary / "protocol.json", suite.scores)
         write_json(temporary / "absent.json", suite.absent)
         horizon = pd.DataFrame(suite.horizon)

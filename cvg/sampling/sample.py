@@ -1,5 +1,6 @@
 """Continuing held-out clips: which clips, and through which models."""
 
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -58,6 +59,8 @@ def sample_clips(
     store, transformers = models.codes, models.transformers
     windows = held_out_windows(store, frames=settings.frames, count=settings.clips)
     clips = [_describe(window) for window in windows]
+    _warn_of_shortage(len(clips), settings)
+    _warn_of_unknown_words(clips, transformers)
     parts = []
     for first in range(0, len(windows), VIDEOS_AT_ONCE):
         batch = slice(first, first + VIDEOS_AT_ONCE)
@@ -94,6 +97,25 @@ def decode_clips(vqgan: Vqgan, codes: Mapping[str, Int64[Tensor, "b t _ _"]]) ->
         frames = vqgan.decode(Codes(top=top, bottom=bottom))
         clips.append(to_channels_last(to_stored(frames)).cpu().numpy())
     return np.stack(clips)
+
+
+def _warn_of_shortage(found: int, settings: SampleParams) -> None:
+    if found < settings.clips:
+        sys.stderr.write(
+            f"WARNING: sample.clips is {settings.clips}, but the held-out segments have only "
+            f"{found} windows of {settings.frames} frames\n"
+        )
+
+
+def _warn_of_unknown_words(
+    clips: list[SampledClip], transformers: Mapping[str, TrainedTransformer]
+) -> None:
+    vocabulary = next(iter(transformers.values())).vocabulary
+    words = {word for clip in clips for word in vocabulary.unknown_words(clip.caption or "")}
+    if words:
+        sys.stderr.write(
+            f"WARNING: words that no training caption has are ignored: {', '.join(sorted(words))}\n"
+        )
 
 
 def _describe(window: Window) -> SampledClip:

@@ -8,7 +8,7 @@ from cvg.errors import UserError
 
 
 def chosen_device() -> torch.device:
-    """Give the device of `CVG_DEVICE` (`cpu`, `cuda`, `cuda:1`, `mps`), by default the CPU.
+    """Give the device of `CVG_DEVICE` (`cpu`, `cuda`, `cuda:1`), by default the CPU.
 
     Raises:
         UserError: the device is unknown or is not there.

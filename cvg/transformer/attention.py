@@ -2,9 +2,8 @@
 
 Sources: Vaswani et al. 2017, arXiv:1706.03762, sec. 3.2 (attention); Su et al. 2021,
 arXiv:2104.09864, eq. 34 (rotary positions). Unusual here: codes see the prefix without rotation,
-so that the condition is equally near at every frame however long the video; and the product is
-written out, because on a CPU the backward pass of PyTorch's fused attention takes about half of a
-training step.
+so that the condition is equally near at every frame however long the video. The product is written
+out, because one softmax runs over rotated and unrotated scores.
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from torch import nn
 from cvg.tensors import Bool, Float, Int64, Tensor
 
 # Times are small whole numbers (frames), so wave lengths from about 6 to 600 frames are enough.
-LONGEST_WAVE = 100.0
+WAVE_BASE = 100.0
 
 
 def rotate_in_time(
@@ -28,7 +27,7 @@ def rotate_in_time(
     """
     half = vectors.shape[-1] // 2
     exponents = torch.arange(half, device=vectors.device, dtype=torch.float32) / half
-    angles = times[:, None] * LONGEST_WAVE**-exponents
+    angles = times[:, None] * WAVE_BASE**-exponents
     cosine, sine = angles.cos().to(vectors.dtype), angles.sin().to(vectors.dtype)
     first, second = vectors[..., :half], vectors[..., half:]
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)

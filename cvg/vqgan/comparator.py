@@ -48,8 +48,8 @@ def find_comparator(
     if locate(LPIPS_TRUNKS[network]) is None:
         sys.stderr.write(
             f"WARNING: vqgan.comparator is {network}, but its weights are not here: "
-            "training goes on without perceptual loss. `cvg weights fetch` gets them; then run "
-            "the stage again\n"
+            "training goes on without perceptual loss. `cvg weights fetch` gets them; then "
+            "`dvc repro -f --single-item train_vqgan` trains again\n"
         )
         return None
     return Comparator(network, device=device)

@@ -3,9 +3,8 @@
 import torch.nn.functional as F
 from torch import nn
 
+from cvg.config import NORM_GROUPS
 from cvg.tensors import Float, Tensor
-
-GROUPS = 8
 
 
 class ResidualBlock(nn.Module):
@@ -14,9 +13,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         """Make a block of `width` channels."""
         super().__init__()
-        self.first_norm = nn.GroupNorm(GROUPS, width)
+        self.first_norm = nn.GroupNorm(NORM_GROUPS, width)
         self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second_norm = nn.GroupNorm(GROUPS, width)
+        self.second_norm = nn.GroupNorm(NORM_GROUPS, width)
         self.second = nn.Conv2d(width, width, 3, padding=1)
         # Starts as the identity, so that depth costs nothing at the first steps.
         nn.init.zeros_(self.second.weight)

@@ -8,8 +8,8 @@
                                   +------- decoder --------+--> frame
 
 The wiring is that of VQ-VAE-2 (Razavi et al. 2019, arXiv:1906.00446, fig. 2). Unusual here: the
-network works on space-to-depth blocks of the frame, which is about eight times cheaper than
-convolving at full resolution; and the bottom level can be dropped for single samples, so that the
+network works on space-to-depth blocks of the frame, which is far cheaper than convolving at
+full resolution; and the bottom level can be dropped for single samples, so that the
 top must carry a picture alone.
 """
 

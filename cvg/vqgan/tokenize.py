@@ -14,13 +14,13 @@ from cvg.vqgan.health import code_use
 from cvg.vqgan.model import Vqgan
 
 
-def code_grids(vqgan: Vqgan) -> tuple[Grid, Grid]:
+def code_grids(vqgan: Vqgan) -> tuple[Grid, ...]:
     """Give the grids of both levels, coarse to fine."""
     shape = vqgan.shape
     return tuple(
         Grid(level=level, rows=size, columns=size, codebook_size=shape.codebook_size)
         for level, size in (("top", shape.top_grid), ("bottom", shape.bottom_grid))
-    )  # type: ignore[return-value]
+    )
 
 
 def tokenize(

@@ -45,7 +45,7 @@ def store(tmp_path):
     coarse = rng.integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
     frames = coarse.repeat(4, axis=1).repeat(4, axis=2)
     with (
-        replacing_folder(tmp_path / "frames") as folder,
+        replacing_folder(tmp_path / "frames", marker="store.json") as folder,
         FrameWriter(folder, height=SIZE, width=SIZE, shard_bytes=10_000) as writer,
     ):
         writer.append(frames)
