@@ -63,8 +63,15 @@ def check_device(_root: Path) -> Iterator[Finding]:
     """What torch computes on."""
     import torch
 
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    yield _ok("device", f"{name}, {torch.get_num_threads()} threads of {os.cpu_count()} cores")
+    from cvg.training.device import chosen_device
+
+    device = chosen_device()
+    found = f"{device}, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+    if device.type == "cpu" and torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+        yield _warn("device", f"{found}, while {name} is idle", "export CVG_DEVICE=cuda")
+    else:
+        yield _ok("device", found)
 
 
 def check_git(root: Path) -> Iterator[Finding]:
@@ -113,7 +120,11 @@ def check_params(root: Path) -> Iterator[Finding]:
     try:
         load_params(root / PARAMS_PATH)
     except UserError as error:
-        yield _fail("params", str(error).replace("\n", "; "), "mend these lines of params.yaml")
+        yield _fail(
+            "params",
+            str(error).replace("\n", "; "),
+            "mend them, or take the committed file: git checkout params.yaml",
+        )
     else:
         yield _ok("params", "params.yaml is valid")
 
