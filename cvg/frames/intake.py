@@ -100,15 +100,17 @@ class Intake:
             return [(entry.split, whole)]
         gap = math.ceil(self.params.split_gap_s * film.fps - 1e-6)
         train, held_out = split_by_time(len(whole), share=self.params.held_out, gap=gap)
-        self._check_long_enough(
-            len(train), f" for training, after {len(held_out)} held out and a gap of {gap},"
-        )
         if len(held_out) < least:
+            self._check_long_enough(len(whole), "")
             self.notes.append(
                 f"{entry.name}: all of its {len(whole)} frames are for training; the held-out part "
                 f"would have {len(held_out)}, fewer than extract.min_frames = {least}"
             )
             return [("train", whole)]
+        self._check_long_enough(
+            len(train),
+            f" for training of {len(whole)}, after {len(held_out)} held out and a gap of {gap},",
+        )
         return [("train", train), ("held_out", held_out)]
 
     def _check_long_enough(self, num_frames: int, what: str) -> None:

@@ -194,19 +194,21 @@ def test_a_failure_leaves_the_store_of_before(films, tmp_path, params):
 def test_a_part_that_is_too_short_is_noted_or_skipped(films, tmp_path, params):
     films.write(tmp_path / "in" / "long.mp4")
     films.write(tmp_path / "in" / "middle.mp4", frames=20, first=50)
-    films.write(tmp_path / "in" / "short.mp4", frames=8, first=90)
+    films.write(tmp_path / "in" / "little.mp4", frames=8, first=90)
+    films.write(tmp_path / "in" / "short.mp4", frames=5, first=110)
     report = extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
     store = FrameStore.open(tmp_path / "out")
     assert {(part.video, part.split): part.num_frames for part in both(store)} == {
         ("long.mp4", "train"): 29,
         ("long.mp4", "held_out"): 8,
         ("middle.mp4", "train"): 20,
+        ("little.mp4", "train"): 8,  # no gap is taken off where nothing is held out
     }
-    assert len(report.notes) == 1
-    assert report.notes[0].startswith("middle.mp4: all of its 20 frames are for training")
+    assert len(report.notes) == 2
+    assert "middle.mp4: all of its 20 frames are for training" in "\n".join(report.notes)
     (skip,) = report.skips
     assert (skip.file, str(skip.code)) == ("short.mp4", "TOO_SHORT")
-    assert "found 3 frames for training" in skip.reason
+    assert "found 5 frames, expected at least" in skip.reason
 
 
 def test_a_split_with_an_empty_side_is_refused(films, tmp_path, params):
