@@ -27,7 +27,7 @@ def check(
 ) -> None:
     """Say which videos would be used, and why not the others; reads headers only."""
     from cvg.params import load_params
-    from cvg.videos.check import check_manifest
+    from cvg.videos.check import check_manifest, count_held_out
 
     params = load_params(params_path).extract
     found = check_manifest(manifest, min_frames=params.min_frames, fps=params.fps)
@@ -38,6 +38,17 @@ def check(
         typer.echo(f"... and {len(found.skips) - MAX_LINES} more", err=True)
     typer.echo(found.sum_sentence())
     if not found.usable:
+        raise typer.Exit(1)
+    held_out = count_held_out(found, params)
+    typer.echo(f"held out: something of {held_out} of {len(found.usable)} videos")
+    if held_out == 0:
+        typer.secho(
+            "nothing would be held out, and extract would stop: the videos are too short for "
+            f"extract.min_frames = {params.min_frames} held-out frames each (extract.held_out = "
+            f"{params.held_out:g}). Add longer videos, or set extract.split to video",
+            fg="yellow",
+            err=True,
+        )
         raise typer.Exit(1)
 
 

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cvg.config import ExtractParams
 from cvg.files import sha256_file
 from cvg.videos.decode import Header, read_header
 from cvg.videos.location import UnusableError
 from cvg.videos.manifest import Entry, read_manifest
 from cvg.videos.skips import Skip, SkipCode
+from cvg.videos.split import choose_rule, split_by_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +69,37 @@ def check_manifest(path: Path, *, min_frames: int, fps: float | None) -> Check:
     return Check(found=manifest.found, usable=tuple(usable), skips=tuple(skips))
 
 
+def count_held_out(check: Check, params: ExtractParams) -> int:
+    """Count the usable videos of which something would be held out, as far as headers tell.
+
+    A video that declares no number of frames counts as long enough.
+    """
+    rule = choose_rule(
+        params.split, num_videos=len(check.usable), min_videos=params.split_min_videos
+    )
+    fixed = [video.entry.split for video in check.usable if video.entry.split is not None]
+    free = [video for video in check.usable if video.entry.split is None]
+    if rule == "video":
+        chosen = min(len(free), max(1, int(len(check.usable) * params.held_out + 0.5)))
+    else:
+        declared = [_frames_wanted(video.header, params.fps) for video in free]
+        chosen = sum(
+            frames is None
+            or len(split_by_time(frames, share=params.held_out, gap=0)[1]) >= params.min_frames
+            for frames in declared
+        )
+    return chosen + fixed.count("held_out")
+
+
+def _frames_wanted(header: Header, fps: float | None) -> int | None:
+    if fps is not None and header.duration_s is not None:
+        return round(header.duration_s * fps)
+    return header.num_frames
+
+
 def _header(entry: Entry, min_frames: int, fps: float | None) -> Header:
     header = read_header(entry.path)
-    frames = header.num_frames
-    if fps is not None and header.duration_s is not None:
-        frames = round(header.duration_s * fps)
+    frames = _frames_wanted(header, fps)
     if frames is not None and frames < min_frames:
         raise UnusableError(
             SkipCode.TOO_SHORT,

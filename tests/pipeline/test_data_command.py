@@ -37,3 +37,16 @@ def test_nothing_usable_is_a_failure(root, tmp_path):
     result = check(root, tmp_path / "m.csv")
     assert result.exit_code == 1
     assert "found 1 = usable 0 + skipped 1" in result.stdout
+
+
+def test_a_set_of_which_nothing_would_be_held_out_is_a_failure(root, tmp_path):
+    """As extract finds it: a fifth of 60 frames is below the 16 that the sample needs."""
+    Films.write(tmp_path / "a.mp4", frames=60)
+    result = check(root, tmp_path)
+    assert result.exit_code == 1
+    assert "held out: something of 0 of 1 videos" in result.stdout
+    assert "Add longer videos" in result.stderr
+    Films.write(tmp_path / "b.mp4", frames=90, first=100)
+    result = check(root, tmp_path)
+    assert result.exit_code == 0
+    assert "held out: something of 1 of 2 videos" in result.stdout
