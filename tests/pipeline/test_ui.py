@@ -88,7 +88,10 @@ def test_the_page_is_served_until_ctrl_c(home):
     (home / "mlflow.db").touch()
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, "--port", str(port)], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", SCRIPT, "--port", str(port)],
+        stderr=subprocess.DEVNULL,
+        # A shell starts its background jobs deaf to Ctrl-C, and what they start inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert "MLflow" in _page(f"http://{ui.HOST}:{port}/", seconds=120)
