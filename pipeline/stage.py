@@ -5,7 +5,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,7 +46,6 @@ class StageRun:
     name: str
     params: "Params"
     tracker: "Tracker"
-    figures: dict[str, float] = field(default_factory=dict)
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         """Log figures of one step of the work."""
