@@ -1,11 +1,11 @@
 """How long the commands take that people wait for most often: `python -m benchmarks.start`."""
 
-import statistics
 import subprocess
 import sys
-import time
+from functools import partial
 
-RUNS = 5
+from benchmarks.measure import alternate, main, row_of
+
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "cvg --help": [sys.executable, "-m", "pipeline", "--help"],
@@ -14,21 +14,14 @@ COMMANDS = {
 }
 
 
-def seconds(words):
-    start = time.perf_counter()
-    subprocess.run(words, check=True, capture_output=True)
-    return time.perf_counter() - start
-
-
-def main():
-    times = {name: [] for name in COMMANDS}
-    for _ in range(RUNS):  # in turn, so that a slow moment of the machine hits all alike
-        for name, words in COMMANDS.items():
-            times[name].append(seconds(words))
-    print(f"{'command':<28}{'minimum s':>12}{'median s':>12}")
-    for name, values in times.items():
-        print(f"{name:<28}{min(values):>12.2f}{statistics.median(values):>12.2f}")
+def rows():
+    # With anything to do, the last command would run the pipeline instead of looking at it.
+    if subprocess.run([sys.executable, "-m", "dvc", "status", "--quiet"]).returncode != 0:
+        sys.exit("the pipeline is not up to date; run `dvc repro` first")
+    run = partial(subprocess.run, check=True, capture_output=True)
+    times = alternate({name: partial(run, words) for name, words in COMMANDS.items()})
+    return [row_of(times, name) for name in COMMANDS]
 
 
 if __name__ == "__main__":
-    main()
+    main(rows)

@@ -31,19 +31,44 @@ class Section(BaseModel):
         yield from ()
 
 
+class DecodeLimits(Section):
+    """What the decoding of one file may cost."""
+
+    seconds: PositiveFloat
+    memory_mb: Annotated[int, Field(ge=256)]
+    pixels: Positive
+    frames: Positive
+
+
 class ExtractParams(Section):
     """From videos to frames."""
 
     manifest: str
+    folder_files: Literal["videos", "all"]
+    follow_links: bool
     frame_size: Annotated[int, Field(ge=8, le=1024)]
     fit: Literal["crop", "pad", "squash"]
+    background: Annotated[str, Field(pattern="^#[0-9a-f]{6}$")]
+    hdr: Literal["keep", "skip"]
     fps: PositiveFloat | None
+    stride: Positive
+    shots: Literal["adaptive", "none"]
+    shot_ratio: Annotated[float, Field(gt=1)]
+    shot_change: PositiveFloat
+    on_truncated: Literal["skip", "keep"]
     split: Literal["auto", "video", "time"]
     split_min_videos: Annotated[int, Field(ge=2)]
     held_out: OpenShare
     split_gap_s: NonNegative
     min_frames: Positive
+    max_skipped: Share
+    limits: DecodeLimits
     shard_mb: Positive
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield rates that contradict each other."""
+        if self.fps is not None and self.stride > 1:
+            yield "stride", f"must be 1 where fps is set ({self.fps:g}): both choose frames"
 
 
 class TrainingParams(Section):

@@ -15,6 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from cvg.config import Params, Section
 from cvg.errors import UserError
 
+MAX_VALUES = 100_000
 MAX_BYTES = 1_000_000
 SCALARS = ("seed", "lr")  # what params.yaml holds beside sections
 
@@ -76,7 +77,29 @@ def read_tree(path: Path) -> CommentedMap:
         raise UserError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(tree, CommentedMap):
         raise UserError(f"{path}: expected `key: value` lines, found {type(tree).__name__}")
+    _check_references(tree, path)
     return tree
+
+
+def _check_references(tree: CommentedMap, path: Path) -> None:
+    """Refuse a few lines of references to references that stand for millions of values."""
+    counts: dict[int, int] = {}
+
+    def count(node: Any) -> int:
+        if not isinstance(node, dict | list):
+            return 1
+        if id(node) not in counts:
+            counts[id(node)] = MAX_VALUES + 1  # of one that refers to itself
+            values = node.values() if isinstance(node, dict) else node
+            counts[id(node)] = sum(map(count, values))
+        return counts[id(node)]
+
+    for key, node in tree.items():
+        if count(node) > MAX_VALUES:
+            raise UserError(
+                f"{path}:{tree.lc.key(key)[0] + 1}: {key}: its references (&, *) stand for more "
+                f"than {MAX_VALUES} values; write the values out"
+            )
 
 
 def round_trip_yaml() -> YAML:

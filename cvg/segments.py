@@ -10,6 +10,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cvg.errors import UserError
+
 Split = Literal["train", "held_out"]
 
 SCHEMA = pa.schema(
@@ -21,6 +23,9 @@ SCHEMA = pa.schema(
         pa.field("num_frames", pa.int64(), nullable=False),
         pa.field("fps", pa.float64(), nullable=False),
         pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("motion", pa.float64(), nullable=False),
+        pa.field("first_action", pa.int64()),
+        pa.field("first_map", pa.int64()),
         pa.field("caption", pa.string()),
         pa.field("label", pa.string()),
         pa.field("metadata", pa.string(), nullable=False),
@@ -40,6 +45,9 @@ class Segment:
         num_frames: of the segment.
         fps: frames a second as stored.
         start_s: time of its first frame in the video, seconds.
+        motion: mean absolute change from frame to frame, grey levels of 0 to 255.
+        first_action: row of its first frame in the store's actions, None where it has none.
+        first_map: number of its first frame in the store's maps, None where it has none.
         caption: a sentence, None where there is none.
         label: a class, None where there is none.
         metadata: the other columns of the manifest, as a JSON object.
@@ -52,6 +60,9 @@ class Segment:
     num_frames: int
     fps: float
     start_s: float
+    motion: float
+    first_action: int | None
+    first_map: int | None
     caption: str | None
     label: str | None
     metadata: str
@@ -109,7 +120,17 @@ def write_segments(path: Path, segments: Iterable[Segment]) -> None:
 
 
 def read_segments(path: Path) -> list[Segment]:
-    """Read an index; columns that later versions add are ignored."""
-    names = {field.name for field in fields(Segment)}
-    rows = pq.ParquetFile(path).read().to_pylist()
-    return [Segment(**{name: row[name] for name in names}) for row in rows]
+    """Read an index; columns that later versions add are ignored.
+
+    Raises:
+        UserError: an earlier version wrote it, without columns that are needed now.
+    """
+    table = pq.ParquetFile(path).read()
+    names = [field.name for field in fields(Segment)]
+    missing = [name for name in names if name not in table.column_names]
+    if missing:
+        raise UserError(
+            f"{path}: found no column {', '.join(missing)}, expected those of this version of the "
+            "program; run the stage that writes it again (see dvc.yaml)"
+        )
+    return [Segment(**row) for row in table.select(names).to_pylist()]

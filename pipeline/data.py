@@ -1,59 +1,74 @@
-"""Tools for manifests."""
+"""Tools for data: importing, making and checking manifests."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.data_hostile import hostile
+from pipeline.data_import import import_data
+from pipeline.data_make import app as make_app
 from pipeline.stage import PARAMS_PATH, ParamsOption
 
 if TYPE_CHECKING:
+    from cvg.config import ExtractParams
     from cvg.videos.check import Check
 
-app = typer.Typer(help="Look at a manifest of videos before any work.", no_args_is_help=True)
+app = typer.Typer(help="Import, make and check data before any work.", no_args_is_help=True)
+
+app.command("import")(import_data)
+app.add_typer(make_app, name="make")
+app.command("hostile")(hostile)
 
 MAX_LINES = 50
+MAX_KINDS = 6
 
 
 @app.callback()
 def data() -> None:
-    """Look at a manifest of videos before any work."""
+    """Import, make and check data before any work."""
 
 
 @app.command()
 def check(
-    manifest: Annotated[Path, typer.Argument(help="CSV of videos, or a folder of videos.")],
+    manifest: Annotated[
+        Path | None,
+        typer.Argument(
+            help="CSV or Parquet of videos, or a folder of videos.",
+            show_default="extract.manifest of the parameters",
+        ),
+    ] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Write all of it to this file, for machines.")
+    ] = None,
     params_path: ParamsOption = PARAMS_PATH,
 ) -> None:
-    """Say which videos would be used, and why not the others; reads headers only."""
+    """Say which videos would be used, and why not the others; reads headers only.
+
+    The exit status is 1 where extract would stop.
+    """
+    from cvg.files import write_json
     from cvg.params import load_params
-    from cvg.videos.check import check_manifest, count_held_out
+    from cvg.videos.check import check_manifest, describe
 
     params = load_params(params_path).extract
-    found = check_manifest(manifest, min_frames=params.min_frames, fps=params.fps)
-    _print_table(found)
-    for skip in found.skips[:MAX_LINES]:
-        typer.secho(f"would skip {skip.sentence()}", fg="yellow", err=True)
-    if len(found.skips) > MAX_LINES:
-        typer.echo(f"... and {len(found.skips) - MAX_LINES} more", err=True)
+    found = check_manifest(manifest or Path(params.manifest), params)
+    if json_path is not None:
+        write_json(json_path, describe(found, params))
+    _print_videos(found)
+    for line in _summary(found):
+        typer.echo(line)
+    _print_skips(found)
     typer.echo(found.sum_sentence())
-    if not found.usable:
-        raise typer.Exit(1)
-    held_out = count_held_out(found, params)
-    typer.echo(f"held out: something of {held_out} of {len(found.usable)} videos")
-    if held_out == 0:
-        typer.secho(
-            "nothing would be held out, and extract would stop: the videos are too short for "
-            f"extract.min_frames = {params.min_frames} held-out frames each (extract.held_out = "
-            f"{params.held_out:g}). Add longer videos, or set extract.split to video",
-            fg="yellow",
-            err=True,
-        )
-        raise typer.Exit(1)
+    obstacles = list(_obstacles(found, params))
+    for obstacle in obstacles:
+        typer.secho(f"extract would stop: {obstacle}", fg="yellow", err=True)
+    raise typer.Exit(bool(obstacles))
 
 
-def _print_table(found: "Check") -> None:
-    """Print one line a video, then the totals."""
+def _print_videos(found: "Check") -> None:
+    """Print one line a video, and what may be wrong with it."""
     typer.echo(f"{'size':>11} {'fps':>7} {'seconds':>8} {'frames':>7}  video")
     for video in found.usable[:MAX_LINES]:
         header = video.header
@@ -62,16 +77,100 @@ def _print_table(found: "Check") -> None:
             f"{_number(header.duration_s, 2):>8} {_number(header.num_frames, 0):>7}  "
             f"{video.entry.name}"
         )
-    if len(found.usable) > MAX_LINES:
-        typer.echo(f"... and {len(found.usable) - MAX_LINES} more")
-    seconds = sum(video.header.duration_s or 0 for video in found.usable)
-    frames = sum(video.header.num_frames or 0 for video in found.usable)
-    captions = sum(video.entry.caption is not None for video in found.usable)
-    labels = sum(video.entry.label is not None for video in found.usable)
+    _print_rest(len(found.usable), err=False)
+    warnings = [
+        f"row {video.entry.row}, {video.entry.name}: {text}"
+        for video in found.usable
+        for text in video.warnings
+    ]
+    for warning in warnings[:MAX_LINES]:
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
+    _print_rest(len(warnings), err=True)
+
+
+def _summary(found: "Check") -> Iterator[str]:
+    """Say in a few lines what the usable videos are, and what is known of them."""
+    headers = [video.header for video in found.usable]
+    if headers:
+        seconds = sum(header.duration_s or 0 for header in headers)
+        frames = sum(header.num_frames or 0 for header in headers)
+        yield f"declared in all: {seconds:.1f} s, {frames} frames"
+        yield f"sizes:      {_listed(found.sizes(), 'of ')}"
+        yield f"frames/s:   {_spread([header.fps for header in headers])}"
+        yield f"seconds:    {_spread([header.duration_s for header in headers])}"
+        having = found.coverage()
+        different = f" ({having['different_labels']} different)" if having["label"] else ""
+        yield (
+            f"conditions: {having['caption']} with a caption, {having['label']} with a label"
+            f"{different}, {having['actions']} with actions, {having['map']} with a map"
+        )
+        if having["group"] or having["split"]:
+            yield (
+                f"split:      {having['split']} with a side of their own, {having['group']} in "
+                f"{having['different_groups']} groups"
+            )
+    if found.ignored:
+        yield f"not tried:  {_listed(found.ignored, '')}"
+
+
+def _print_skips(found: "Check") -> None:
+    """Print how often each reason is met, then the first skips."""
+    for code, count in found.skip_counts().items():
+        typer.echo(f"{count:>7} would be skipped: {code}", err=True)
+    for skip in found.skips[:MAX_LINES]:
+        typer.secho(f"would skip {skip.sentence()}", fg="yellow", err=True)
+    _print_rest(len(found.skips), err=True)
+
+
+def _obstacles(found: "Check", params: "ExtractParams") -> Iterator[str]:
+    """Say why extract would stop, as far as headers tell."""
+    from cvg.videos.check import foresee_split
+
+    if not found.usable:
+        yield "no video can be used"
+        return
+    if len(found.skips) > params.max_skipped * found.found:
+        yield (
+            f"{len(found.skips)} of {found.found} videos cannot be used, more than "
+            f"extract.max_skipped = {params.max_skipped:g} of them"
+        )
+    sides = foresee_split(found, params)
     typer.echo(
-        f"declared in all: {seconds:.1f} s, {frames} frames; "
-        f"{captions} with a caption, {labels} with a label"
+        f"held out: something of {sides.held_out} of {len(found.usable)} videos, "
+        f"split by {sides.rule}"
     )
+    if sides.train == 0:
+        yield "nothing would be for training. Let the manifest hold out less"
+    if sides.held_out == 0 and sides.rule == "video":
+        yield "nothing would be held out. Add videos, or set extract.split to time"
+    if sides.held_out == 0 and sides.rule == "time":
+        yield (
+            "nothing would be held out: the videos are too short for extract.min_frames = "
+            f"{params.min_frames} held-out frames each (extract.held_out = {params.held_out:g}). "
+            "Add longer videos, or set extract.split to video"
+        )
+
+
+def _print_rest(count: int, *, err: bool) -> None:
+    if count > MAX_LINES:
+        typer.echo(f"... and {count - MAX_LINES} more", err=err)
+
+
+def _listed(counts: Mapping[str, int], link: str) -> str:
+    listed = sorted(counts.items(), key=lambda item: -item[1])
+    parts = [f"{count} {link}{kind or 'without a suffix'}" for kind, count in listed[:MAX_KINDS]]
+    rest = sum(count for _, count in listed[MAX_KINDS:])
+    return ", ".join([*parts, *([f"{rest} others"] if rest else [])])
+
+
+def _spread(values: list[float | None]) -> str:
+    from cvg.videos.check import spread
+
+    found = spread(values)
+    if found is None:
+        return "not declared"
+    unknown = f", {found.unknown} not declared" if found.unknown else ""
+    return f"{found.smallest:g} to {found.largest:g}, median {found.median:g}{unknown}"
 
 
 def _number(value: float | None, digits: int) -> str:

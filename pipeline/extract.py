@@ -1,5 +1,6 @@
 """The stage that turns videos into stored frames."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,18 +19,28 @@ if TYPE_CHECKING:
     from cvg.frames.report import ExtractReport
 
 MAX_LINES = 20
+ARTIFACTS = ("overview.png", "contact_train.png", "contact_held_out.png", "report.json")
 
 
 def extract(
     manifest: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of videos, or a folder of videos.",
+            help="CSV or Parquet of videos, or a folder of videos.",
             show_default="extract.manifest of params.yaml",
             rich_help_panel="Paths",
         ),
     ] = None,
     out: Annotated[Path | None, path_option("Folder for the frames.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            envvar="CVG_WORKERS",
+            help="Processes that decode; the result is the same for any number.",
+            show_default="one for each core",
+        ),
+    ] = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
 ) -> None:
@@ -45,9 +56,10 @@ def extract(
             out=paths["out"],
             params=run.params.extract,
             seed=run.params.seed,
+            workers=workers or len(os.sched_getaffinity(0)),
         )
-        _print_skips(report)
-        for name in ("contact_train.png", "contact_held_out.png", "report.json"):
+        _print_account(report)
+        for name in ARTIFACTS:
             run.tracker.log_artifact(paths["out"] / name)
         run.conclude(paths["out"], _figures(report))
 
@@ -60,11 +72,15 @@ def _figures(report: "ExtractReport") -> dict[str, float]:
     return {name: float(figure) for name, figure in figures.items()}
 
 
-def _print_skips(report: "ExtractReport") -> None:
+def _print_account(report: "ExtractReport") -> None:
     for skip in report.skips[:MAX_LINES]:
         typer.secho(f"skipped {skip.sentence()}", fg="yellow", err=True)
     if len(report.skips) > MAX_LINES:
         typer.echo(f"... and {len(report.skips) - MAX_LINES} more, see skipped.csv", err=True)
     for note in report.notes[:MAX_LINES]:
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(f"note: {note.sentence()}", err=True)
+    if len(report.notes) > MAX_LINES:
+        typer.echo(f"... and {len(report.notes) - MAX_LINES} more, see notes.csv", err=True)
+    for suffix, count in sorted(report.ignored.items()):
+        typer.echo(f"not tried: {count} files {suffix}", err=True)
     typer.echo(report.sum_sentence())

@@ -68,6 +68,63 @@ def write_film(
     return path
 
 
+def write_frames(path: Path, frames: np.ndarray, *, fps: int = 25) -> Path:
+    """Write uint8 frames `[t, h, w, 3]` as H.264, nearly without loss."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "4"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv444p"
+        stream.codec_context.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def remux(source: Path, target: Path) -> Path:
+    """Put the packets of a video into another container: other bytes, the same frames."""
+    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
+        stream = writer.add_stream_from_template(reader.streams.video[0])
+        for packet in reader.demux(reader.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                writer.mux(packet)
+    return target
+
+
+def write_pictures(
+    path: Path,
+    pictures: Sequence[np.ndarray],
+    *,
+    codec: str,
+    pix_fmt: str,
+    options: dict[str, str] | None = None,
+    container: dict[str, str] | None = None,
+    tags: dict[str, str] | None = None,
+    colours: dict[str, int] | None = None,
+) -> Path:
+    """Write grey, RGB or RGBA pictures; `colours` sets color_range and the like."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options=container or {}) as file:
+        stream = file.add_stream(codec, rate=25, options=options or {})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.thread_count = 1
+        stream.metadata.update(tags or {})
+        for name, value in (colours or {}).items():
+            setattr(stream.codec_context, name, value)
+        for number, pixels in enumerate(pictures):
+            form = {2: "gray", 3: "rgb24", 4: "rgba"}[pixels.shape[2] if pixels.ndim == 3 else 2]
+            frame = av.VideoFrame.from_ndarray(pixels, format=form).reformat(
+                format=pix_fmt, dst_color_range=(colours or {}).get("color_range")
+            )
+            frame.pts = number
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
 def write_sound(path: Path) -> Path:
     """Write half a second of silence and no picture."""
     with av.open(str(path), "w") as container:
@@ -106,6 +163,9 @@ class Films:
     picture = staticmethod(picture)
     number_of = staticmethod(number_of)
     write = staticmethod(write_film)
+    write_frames = staticmethod(write_frames)
+    remux = staticmethod(remux)
+    write_pictures = staticmethod(write_pictures)
     write_sound = staticmethod(write_sound)
     turn = staticmethod(turn)
     cut = staticmethod(cut)

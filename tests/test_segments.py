@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cvg.errors import UserError
 from cvg.segments import SCHEMA, Segment, Windows, read_segments, write_segments
 
 LENGTHS = st.lists(st.integers(0, 9), max_size=6)
@@ -20,6 +21,9 @@ def segment(number, num_frames):
         num_frames=num_frames,
         fps=12.5,
         start_s=0.1,
+        motion=2.5,
+        first_action=10 * number if number else None,
+        first_map=None if number else 7,
         caption=None if number == 0 else "a cat, running",
         label=None,
         metadata='{"camera": "left"}',
@@ -73,7 +77,15 @@ def test_segments_come_back(tmp_path):
 
 
 def test_columns_of_later_versions_are_ignored(tmp_path):
-    rows = [vars(segment(0, 3)) | {"actions": "x.npy"}]
-    schema = SCHEMA.append(pa.field("actions", pa.string()))
+    rows = [vars(segment(0, 3)) | {"sound": "x.wav"}]
+    schema = SCHEMA.append(pa.field("sound", pa.string()))
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / "index.parquet")
     assert read_segments(tmp_path / "index.parquet") == [segment(0, 3)]
+
+
+def test_an_index_of_an_earlier_version_is_refused_with_what_it_lacks(tmp_path):
+    path = tmp_path / "index.parquet"
+    write_segments(path, segments([3]))
+    pq.write_table(pq.read_table(path).drop_columns(["motion", "first_map"]), path)
+    with pytest.raises(UserError, match=r"index\.parquet: found no column motion, first_map"):
+        read_segments(path)

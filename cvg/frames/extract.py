@@ -1,52 +1,64 @@
 """From a manifest of videos to a frame store.
 
-One video is decoded at a time, into a scratch file; only a video that was read whole enters the
-store. Memory holds a few source frames and one shard, whatever the length of the videos.
+Child processes decode, each one row at a time into a scratch file; only what was read whole enters
+the store, in the order of the manifest, whatever the number of processes. Memory holds a few
+frames, whatever the length of the videos.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from cvg.config import ExtractParams
 from cvg.errors import UserError
 from cvg.files import replacing_folder
 from cvg.frames.contact import write_contact_sheet
+from cvg.frames.film import Order, shoot
 from cvg.frames.intake import Intake, Part, Taken
-from cvg.frames.report import ExtractReport, UsedVideo, write_report
+from cvg.frames.overview import write_overview
+from cvg.frames.report import MOTION_EDGES, ExtractReport, UsedVideo, write_report
 from cvg.frames.store import FrameStore
 from cvg.frames.writer import FrameWriter
 from cvg.progress import Steps
 from cvg.segments import Segment, Split
 from cvg.videos.check import check_manifest
 from cvg.videos.location import UnusableError
-from cvg.videos.manifest import Manifest, read_manifest
+from cvg.videos.manifest import Entry, Manifest, read_manifest
+from cvg.videos.pool import run_in_order
 from cvg.videos.skips import Skip
-from cvg.videos.split import choose_rule, split_by_video
+from cvg.videos.split import choose_rule, join_units, split_by_video
 
 BYTES_PER_MB = 1_000_000
 MAX_REASONS = 20
+SPLITS: tuple[Split, ...] = ("train", "held_out")
 
 
-def extract(manifest_path: Path, *, out: Path, params: ExtractParams, seed: int) -> ExtractReport:
+def extract(
+    manifest_path: Path, *, out: Path, params: ExtractParams, seed: int, workers: int
+) -> ExtractReport:
     """Decode, resize, split and store the videos of a manifest.
 
-    Writes the store, `report.json`, `skipped.csv` and two contact sheets into `out`, which is
-    replaced as a whole at the end.
+    Writes the store, the report with its tables and pictures, and two contact sheets into `out`,
+    which is replaced as a whole at the end.
 
     Args:
-        manifest_path: CSV manifest or folder of videos.
+        manifest_path: CSV or Parquet manifest, or folder of videos.
         out: folder of the store.
-        params: size, rate and split.
+        params: what is taken, at which size and rate, and the split.
         seed: which videos are held out, where whole videos are.
+        workers: processes that decode; does not change the result.
 
     Raises:
-        UserError: the manifest cannot be read, no video can be used, or one side of the split
-            has no frames.
+        UserError: the manifest cannot be read, too many videos cannot be used, or one side of the
+            split has no frames.
     """
-    manifest = read_manifest(manifest_path)
+    manifest = read_manifest(
+        manifest_path, folder_files=params.folder_files, follow_links=params.follow_links
+    )
     rule = _settle_rule(manifest_path, manifest, params)
     with replacing_folder(out, marker="store.json") as folder:
         writer = FrameWriter(
@@ -55,28 +67,23 @@ def extract(manifest_path: Path, *, out: Path, params: ExtractParams, seed: int)
             width=params.frame_size,
             shard_bytes=params.shard_mb * BYTES_PER_MB,
         )
-        with writer, Steps("extract", total=len(manifest.entries)) as steps:
-            intake = Intake(writer=writer, params=params, cut=rule == "time", folder=folder)
-            skips = list(manifest.skips)
-            for entry in manifest.entries:
-                try:
-                    intake.take(entry)
-                except UnusableError as error:
-                    skips.append(entry.skip(error.code, error.reason))
-                steps.advance(note=entry.name)
+        with writer:
+            intake = Intake(
+                writer=writer,
+                params=params,
+                cut_in_time=rule == "time",
+                last_starts=_last_starts(manifest.entries),
+            )
+            skips = _take_all(manifest, intake, folder=folder, workers=workers)
             if not intake.taken:
-                raise UserError(_nothing_left(manifest_path, skips))
-            videos = _index(intake.taken, writer=writer, share=params.held_out, seed=seed)
-        report = ExtractReport(
-            found=manifest.found,
-            used=len(videos),
-            skips=tuple(sorted(skips, key=lambda skip: (skip.row or 0, skip.file))),
-            notes=tuple(intake.notes),
-            videos=tuple(videos),
-        )
+                head = f"{manifest_path}: none of its {len(skips)} videos can be used:"
+                raise UserError(_with_reasons(head, skips))
+            used = _index(intake.taken, writer=writer, share=params.held_out, seed=seed)
+        report = _account(manifest, intake, skips, used)
+        _check_skipped(report, manifest_path, params)
         _check_both_sides(report, manifest_path, rule)
         write_report(report, folder)
-        _write_contact_sheets(folder)
+        _draw(report, folder)
     return report
 
 
@@ -84,66 +91,150 @@ def _settle_rule(path: Path, manifest: Manifest, params: ExtractParams) -> Liter
     """Settle `auto` by the number of videos that look usable, before the first is decoded."""
     count = len(manifest.entries)
     if params.split == "auto" and count >= params.split_min_videos:
-        check = check_manifest(path, min_frames=params.min_frames, fps=params.fps)
-        count = len(check.usable)
+        count = len(check_manifest(path, params).usable)
     return choose_rule(params.split, num_videos=count, min_videos=params.split_min_videos)
+
+
+def _last_starts(entries: Iterable[Entry]) -> Mapping[Path, float]:
+    starts: dict[Path, float] = {}
+    for entry in entries:
+        starts[entry.path] = max(starts.get(entry.path, 0.0), entry.start_s or 0.0)
+    return starts
+
+
+def _take_all(manifest: Manifest, intake: Intake, *, folder: Path, workers: int) -> list[Skip]:
+    """Decode all rows and take what can be used; returns what cannot, with that of the manifest."""
+    params, skips = intake.params, list(manifest.skips)
+    films = run_in_order(
+        shoot,
+        _orders(manifest, params, folder),
+        workers=workers,
+        seconds=params.limits.seconds,
+        memory_mb=params.limits.memory_mb,
+    )
+    with closing(films), Steps("extract", total=len(manifest.entries)) as steps:
+        for order, film in films:
+            try:
+                if isinstance(film, UnusableError):
+                    raise film
+                intake.take(order, film)
+            except UnusableError as error:
+                skips.append(order.entry.skip(error.code, error.reason))
+            finally:
+                order.discard()
+            steps.advance(note=order.entry.name)
+    return sorted(skips, key=lambda skip: (skip.row or 0, skip.file))
+
+
+def _orders(manifest: Manifest, params: ExtractParams, folder: Path) -> Iterator[Order]:
+    for number, entry in enumerate(manifest.entries):
+        yield Order(entry=entry, params=params, scratch=folder / f"scratch-{number}.frames")
 
 
 def _index(
     taken: Sequence[Taken], *, writer: FrameWriter, share: float, seed: int
-) -> list[UsedVideo]:
+) -> list[tuple[Taken, tuple[Segment, ...]]]:
     """Settle the side of whole videos, and put every part into the index."""
-    fixed: dict[str, Split] = {
-        video.sha256: side for video in taken if (side := video.entry.split) is not None
-    }
-    sides = split_by_video([video.sha256 for video in taken], share=share, seed=seed, fixed=fixed)
+    units = join_units(
+        [[one.sha256, *([f"group {one.entry.group}"] if one.entry.group else [])] for one in taken]
+    )
+    fixed: dict[str, Split] = {}
+    for unit, one in zip(units, taken, strict=True):
+        if one.entry.split is not None:
+            fixed.setdefault(unit, one.entry.split)
+    sides = split_by_video(list(dict.fromkeys(units)), share=share, seed=seed, fixed=fixed)
     used, number = [], 0
-    for video in taken:
+    for unit, one in zip(units, taken, strict=True):
         segments = []
-        for part in video.parts:
-            segment = _segment(
-                video, replace(part, split=part.split or sides[video.sha256]), number
-            )
-            writer.add(segment)
-            segments.append(segment)
+        for part in one.parts:
+            segments.append(_segment(one, part, number, part.split or sides[unit]))
+            writer.add(segments[-1])
             number += 1
-        used.append(
-            UsedVideo(
-                file=video.entry.name,
-                row=video.entry.row,
-                sha256=video.sha256,
-                width=video.film.width,
-                height=video.film.height,
-                frames=len(video.film.times_s),
-                fps=video.film.fps,
-                segments=tuple(segments),
-            )
-        )
+        used.append((one, tuple(segments)))
     return used
 
 
-def _segment(video: Taken, part: Part, number: int) -> Segment:
-    if part.split is None:
-        raise AssertionError(f"the side of {video.entry.name} is not settled")
+def _segment(taken: Taken, part: Part, number: int, split: Split) -> Segment:
+    entry = taken.entry
     return Segment(
         id=number,
-        video=video.entry.name,
-        split=part.split,
+        video=entry.name,
+        split=split,
         first_frame=part.first_frame,
         num_frames=part.num_frames,
-        fps=video.film.fps,
+        fps=taken.fps,
         start_s=part.start_s,
-        caption=video.entry.caption,
-        label=video.entry.label,
-        metadata=json.dumps(dict(video.entry.metadata), ensure_ascii=False, sort_keys=True),
+        motion=part.motion,
+        first_action=part.first_action,
+        first_map=part.first_map,
+        caption=entry.caption,
+        label=entry.label,
+        metadata=json.dumps(dict(entry.metadata), ensure_ascii=False, sort_keys=True),
     )
 
 
-def _nothing_left(manifest_path: Path, skips: Sequence[Skip]) -> str:
+def _account(
+    manifest: Manifest,
+    intake: Intake,
+    skips: Sequence[Skip],
+    used: Sequence[tuple[Taken, tuple[Segment, ...]]],
+) -> ExtractReport:
+    parts = [pair for one, segments in used for pair in zip(one.parts, segments, strict=True)]
+    return ExtractReport(
+        found=manifest.found,
+        used=len(used),
+        skips=tuple(skips),
+        notes=tuple(intake.notes),
+        videos=tuple(_used_video(one, segments) for one, segments in used),
+        ignored=manifest.ignored,
+        motion_counts={
+            split: _add_up(part.motion_counts for part, segment in parts if segment.split == split)
+            for split in SPLITS
+        },
+    )
+
+
+def _used_video(one: Taken, segments: tuple[Segment, ...]) -> UsedVideo:
+    return UsedVideo(
+        file=one.entry.name,
+        row=one.entry.row,
+        sha256=one.sha256,
+        width=one.width,
+        height=one.height,
+        frames=one.frames,
+        fps=one.fps,
+        seconds=round(one.frames / one.fps, 3),
+        motion=one.motion,
+        shots=one.shots,
+        dropped=one.dropped,
+        segments=segments,
+    )
+
+
+def _add_up(histograms: Iterable[np.ndarray]) -> tuple[int, ...]:
+    total = np.zeros(len(MOTION_EDGES) - 1, dtype=np.int64)
+    for histogram in histograms:
+        total += histogram
+    return tuple(total.tolist())
+
+
+def _check_skipped(report: ExtractReport, manifest_path: Path, params: ExtractParams) -> None:
+    skipped = len(report.skips)
+    if skipped > params.max_skipped * report.found:
+        raise UserError(
+            _with_reasons(
+                f"{manifest_path}: {skipped} of its {report.found} videos cannot be used, more "
+                f"than extract.max_skipped = {params.max_skipped:g} of them; mend or remove them, "
+                "or raise the limit:",
+                report.skips,
+            )
+        )
+
+
+def _with_reasons(head: str, skips: Sequence[Skip]) -> str:
     lines = [skip.sentence() for skip in skips[:MAX_REASONS]]
     if len(skips) > MAX_REASONS:
         lines.append(f"... and {len(skips) - MAX_REASONS} more")
-    head = f"{manifest_path}: none of its {len(skips)} videos can be used:"
     return "\n  ".join([head, *lines])
 
 
@@ -158,13 +249,14 @@ def _check_both_sides(report: ExtractReport, manifest_path: Path, rule: str) -> 
                         f"{rule}; {report.sum_sentence()}. Every later stage needs both sides: add "
                         f"videos, set extract.split to {other}, or change extract.held_out or "
                         "extract.min_frames in params.yaml",
-                        *report.notes,
+                        *(note.sentence() for note in report.notes[:MAX_REASONS]),
                     ]
                 )
             )
 
 
-def _write_contact_sheets(folder: Path) -> None:
+def _draw(report: ExtractReport, folder: Path) -> None:
+    write_overview(report, folder / "overview.png")
     store = FrameStore.open(folder)
-    for split in ("train", "held_out"):
+    for split in SPLITS:
         write_contact_sheet(store, split, folder / f"contact_{split}.png")

@@ -1,27 +1,30 @@
-"""Taking videos into a store, one after the other: read whole first, then stored."""
+"""Taking decoded films into a store: duplicates are refused, each film is cut into segments."""
 
 import math
-from array import array
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
 from cvg.config import ExtractParams
-from cvg.files import sha256_file
+from cvg.frames.film import Film, Order
+from cvg.frames.report import motion_histogram
 from cvg.frames.writer import FrameWriter
 from cvg.segments import Split
-from cvg.videos.decode import decode
 from cvg.videos.location import UnusableError
 from cvg.videos.manifest import Entry
-from cvg.videos.resize import fit_square
-from cvg.videos.skips import SkipCode
+from cvg.videos.skips import Note, NoteCode, SkipCode
 from cvg.videos.split import split_by_time
-from cvg.videos.timing import mean_rate, resample
 
 FRAMES_AT_ONCE = 256
+SEVERAL_RANGES = (
+    "all of it is for training: where a file has several ranges, only the end of the last is held "
+    "out, so that no moment of it stands on both sides"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,132 +34,241 @@ class Part:
     split: Split | None
     first_frame: int
     num_frames: int
+    first_action: int | None
+    first_map: int | None
     start_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Film:
-    """A video as decoded into the scratch file; `width` and `height` are those of the source."""
-
-    times_s: Sequence[float]
-    fps: float
-    width: int
-    height: int
+    motion: float
+    motion_counts: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """A video whose frames are in the store."""
+    """A row of the manifest whose frames are in the store.
+
+    Attributes:
+        sha256: of the source.
+        width: pixels of the source, before any rotation.
+        height: pixels of the source, before any rotation.
+        frames: kept at the rate wanted.
+        fps: frames a second as kept.
+        motion: mean absolute change from frame to frame, grey levels.
+        shots: found in what was kept.
+        dropped: frames that were kept and not stored, by reason.
+        parts: in the store.
+    """
 
     entry: Entry
     sha256: str
-    film: Film
+    width: int
+    height: int
+    frames: int
+    fps: float
+    motion: float
+    shots: int
+    dropped: Mapping[str, int]
     parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cutting:
+    """Where a film is cut, and what is lost by it."""
+
+    pieces: tuple[tuple[Split | None, range], ...]
+    dropped: Mapping[str, int]
+    notes: tuple[tuple[NoteCode, str], ...]
 
 
 @dataclass(kw_only=True)
 class Intake:
-    """Takes videos into the store, one after the other."""
+    """Takes films into the store, one after the other.
+
+    Attributes:
+        writer: of the store.
+        params: what is taken, and how it is cut.
+        cut_in_time: whether the end of each film is held out, or whole films.
+        last_starts: for each file, where the last of its ranges starts, seconds.
+        taken: what is in the store, in the order of the manifest.
+        notes: on what is in the store.
+        by_source: rows taken, by the hash of their source.
+        by_content: rows taken, by the hash of their frames.
+    """
 
     writer: FrameWriter
     params: ExtractParams
-    cut: bool
-    folder: Path
+    cut_in_time: bool
+    last_starts: Mapping[Path, float]
     taken: list[Taken] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    seen: dict[str, str] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    by_source: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    by_content: dict[str, Entry] = field(default_factory=dict)
 
-    def take(self, entry: Entry) -> None:
-        """Store one video, or raise UnusableError and leave the store as it was."""
-        sha256 = _hash(entry.path)
-        if sha256 in self.seen:
-            reason = f"found the content of {self.seen[sha256]}; expected each video once"
-            raise UnusableError(SkipCode.DUPLICATE, reason)
-        self.seen[sha256] = entry.name
-        scratch = self.folder / "scratch.raw"
-        try:
-            film = _decode(entry.path, scratch, params=self.params)
-            sides = self._sides(entry, film)
-            frames = np.memmap(
-                scratch,
-                dtype=np.uint8,
-                mode="r",
-                shape=(len(film.times_s), self.params.frame_size, self.params.frame_size, 3),
+    def take(self, order: Order, film: Film) -> None:
+        """Store a film, or raise UnusableError and leave the store as it was."""
+        entry = order.entry
+        self._refuse_duplicate(entry, film)
+        self._check_action_width(film)
+        cutting = self._cut(entry, film)
+        parts = tuple(self._store(order, film, split, span) for split, span in cutting.pieces)
+        self.by_source[film.sha256].append(entry)
+        self.by_content[film.content] = entry
+        self.notes += [*film.notes, *(entry.note(code, text) for code, text in cutting.notes)]
+        self.taken.append(
+            Taken(
+                entry=entry,
+                sha256=film.sha256,
+                width=film.width,
+                height=film.height,
+                frames=film.num_frames,
+                fps=film.fps,
+                motion=_mean(film.changes[1:]),
+                shots=len(film.cuts) + 1,
+                dropped=cutting.dropped,
+                parts=parts,
             )
-            parts = tuple(self._store(frames, film, split, span) for split, span in sides)
-        finally:
-            scratch.unlink(missing_ok=True)
-        self.taken.append(Taken(entry=entry, sha256=sha256, film=film, parts=parts))
+        )
 
-    def _sides(self, entry: Entry, film: Film) -> list[tuple[Split | None, range]]:
+    def _refuse_duplicate(self, entry: Entry, film: Film) -> None:
+        for other in self.by_source[film.sha256]:
+            if _range(entry) == _range(other):
+                reason = f"found the content of {other.name}; expected each video once"
+                raise UnusableError(SkipCode.DUPLICATE, reason)
+            if self.cut_in_time and (entry.path != other.path or _overlap(entry, other)):
+                reason = (
+                    f"shares moments with {other.name}; expected each moment once where the "
+                    "split is by time"
+                )
+                raise UnusableError(SkipCode.DUPLICATE, reason)
+        if film.content in self.by_content:
+            name = self.by_content[film.content].name
+            reason = f"found the very frames of {name}; expected each video once"
+            raise UnusableError(SkipCode.DUPLICATE, reason)
+
+    def _check_action_width(self, film: Film) -> None:
+        expected = self.writer.action_width
+        if film.actions is not None and expected not in (None, film.actions.shape[1]):
+            raise UnusableError(
+                SkipCode.BAD_ACTIONS,
+                f"found {film.actions.shape[1]} columns; expected {expected}, as in the videos "
+                "before",
+            )
+
+    def _cut(self, entry: Entry, film: Film) -> _Cutting:
         """Choose which frames go where.
 
         Raises:
             UnusableError: there are too few.
         """
-        whole, least = range(len(film.times_s)), self.params.min_frames
-        if entry.split is not None or not self.cut:
-            self._check_long_enough(len(whole), "")
-            return [(entry.split, whole)]
+        whole = range(film.num_frames)
+        if entry.split is not None or not self.cut_in_time:
+            return self._pieces(film, [(entry.split, whole)])
+        if (entry.start_s or 0.0) < self.last_starts[entry.path]:
+            note = (NoteCode.ALL_FOR_TRAINING, SEVERAL_RANGES)
+            return self._pieces(film, [("train", whole)], note)
         gap = math.ceil(self.params.split_gap_s * film.fps - 1e-6)
         train, held_out = split_by_time(len(whole), share=self.params.held_out, gap=gap)
-        if len(held_out) < least:
-            self._check_long_enough(len(whole), "")
-            self.notes.append(
-                f"{entry.name}: all of its {len(whole)} frames are for training; the held-out part "
-                f"would have {len(held_out)}, fewer than extract.min_frames = {least}"
+        if not self._long_enough(film, held_out):
+            text = (
+                f"all of its {len(whole)} frames are for training; the held-out part would have "
+                f"{len(held_out)}, and no shot of extract.min_frames = {self.params.min_frames}"
             )
-            return [("train", whole)]
-        self._check_long_enough(
-            len(train),
-            f" for training of {len(whole)}, after {len(held_out)} held out and a gap of {gap},",
+            return self._pieces(film, [("train", whole)], (NoteCode.ALL_FOR_TRAINING, text))
+        if not self._long_enough(film, train):
+            self._refuse_short(
+                len(train),
+                f" for training of {len(whole)}, after {len(held_out)} held out and a gap of "
+                f"{gap},",
+            )
+        return self._pieces(film, [("train", train), ("held_out", held_out)])
+
+    def _pieces(
+        self, film: Film, spans: list[tuple[Split | None, range]], *notes: tuple[NoteCode, str]
+    ) -> _Cutting:
+        """Cut spans at the cuts between shots; what is too short is dropped, and counted."""
+        pieces: list[tuple[Split | None, range]] = [
+            (split, piece) for split, span in spans for piece in _shots(film, span)
+        ]
+        least = self.params.min_frames
+        kept: list[tuple[Split | None, range]] = [
+            (split, piece) for split, piece in pieces if len(piece) >= least
+        ]
+        if not kept:
+            self._refuse_short(
+                max((len(piece) for _, piece in pieces), default=0),
+                " in its longest shot," if film.cuts else ",",
+            )
+        in_spans = sum(len(span) for _, span in spans)
+        short = in_spans - sum(len(piece) for _, piece in kept)
+        if short:
+            text = (
+                f"{short} frames are left out; they are in shots or parts of shots with fewer "
+                f"than extract.min_frames = {self.params.min_frames}"
+            )
+            notes = (*notes, (NoteCode.SHORT_SHOTS, text))
+        dropped = {"gap": film.num_frames - in_spans, "short_shots": short}
+        return _Cutting(pieces=tuple(kept), dropped=dropped, notes=notes)
+
+    def _long_enough(self, film: Film, span: range) -> bool:
+        return any(len(piece) >= self.params.min_frames for piece in _shots(film, span))
+
+    def _refuse_short(self, num_frames: int, what: str) -> None:
+        raise UnusableError(
+            SkipCode.TOO_SHORT,
+            f"found {num_frames} frames{what} expected at least "
+            f"extract.min_frames = {self.params.min_frames}",
         )
-        return [("train", train), ("held_out", held_out)]
 
-    def _check_long_enough(self, num_frames: int, what: str) -> None:
-        if num_frames < self.params.min_frames:
-            raise UnusableError(
-                SkipCode.TOO_SHORT,
-                f"found {num_frames} frames{what or ','} expected at least "
-                f"extract.min_frames = {self.params.min_frames}",
-            )
-
-    def _store(
-        self,
-        frames: UInt8[np.ndarray, "t h w c"],
-        film: Film,
-        split: Split | None,
-        span: range,
-    ) -> Part:
-        first = self.writer.num_frames
-        for start in range(span.start, span.stop, FRAMES_AT_ONCE):
-            self.writer.append(frames[start : min(start + FRAMES_AT_ONCE, span.stop)])
+    def _store(self, order: Order, film: Film, split: Split | None, span: range) -> Part:
+        size = self.params.frame_size
+        first_frame = self.writer.num_frames
+        for block in _blocks(order.scratch, span, (size, size, 3)):
+            self.writer.append(block)
+        first_map = None
+        if order.entry.map is not None:
+            for block in _blocks(order.map_scratch, span, (size, size)):
+                first = self.writer.append_maps(block)
+                first_map = first if first_map is None else first_map
+        first_action = None
+        if film.actions is not None:
+            first_action = self.writer.append_actions(film.actions[span.start : span.stop])
+        changes = film.changes[span.start + 1 : span.stop]
         return Part(
             split=split,
-            first_frame=first,
+            first_frame=first_frame,
             num_frames=len(span),
-            start_s=round(film.times_s[span.start], 6),
+            first_action=first_action,
+            first_map=first_map,
+            start_s=round(float(film.times_s[span.start]), 6),
+            motion=_mean(changes),
+            motion_counts=motion_histogram(changes),
         )
 
 
-def _hash(path: Path) -> str:
-    try:
-        return sha256_file(path)
-    except OSError as error:
-        reason = f"cannot be read ({error.strerror}); expected a readable file"
-        raise UnusableError(SkipCode.UNREADABLE, reason) from error
+def _mean(values: np.ndarray) -> float:
+    """Give the mean, the same on every machine; 0 of nothing."""
+    return round(math.fsum(values.tolist()) / len(values), 6) if len(values) else 0.0
 
 
-def _decode(path: Path, scratch: Path, *, params: ExtractParams) -> Film:
-    """Decode a video into the scratch file, as bytes of the size wanted."""
-    times_s = array("d")
-    width = height = 0
-    source = ((frame.time_s, frame.pixels) for frame in decode(path))
-    with scratch.open("wb") as file:
-        for time_s, pixels in resample(source, fps=params.fps):
-            height, width = pixels.shape[:2]
-            file.write(fit_square(pixels, size=params.frame_size, fit=params.fit).tobytes())
-            times_s.append(time_s)
-    # A single frame has no rate; what it is said to be matters to nobody.
-    fps = params.fps or mean_rate(len(times_s), times_s[-1]) or 1.0
-    return Film(times_s=times_s, fps=fps, width=width, height=height)
+def _shots(film: Film, span: range) -> list[range]:
+    """Cut a span where a new shot begins."""
+    edges = [span.start, *(cut for cut in film.cuts if span.start < cut < span.stop), span.stop]
+    return [range(*pair) for pair in pairwise(edges) if pair[0] < pair[1]]
+
+
+def _blocks(
+    path: Path, span: range, shape: tuple[int, ...]
+) -> Iterator[UInt8[np.ndarray, "t ..."]]:
+    """Read items from a scratch file, some at a time."""
+    item = math.prod(shape)
+    for start in range(span.start, span.stop, FRAMES_AT_ONCE):
+        count = min(FRAMES_AT_ONCE, span.stop - start)
+        flat = np.fromfile(path, dtype=np.uint8, count=count * item, offset=start * item)
+        yield flat.reshape(count, *shape)
+
+
+def _range(entry: Entry) -> tuple[float, float]:
+    return entry.start_s or 0.0, math.inf if entry.end_s is None else entry.end_s
+
+
+def _overlap(one: Entry, other: Entry) -> bool:
+    (start, end), (other_start, other_end) = _range(one), _range(other)
+    return start < other_end and other_start < end

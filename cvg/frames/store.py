@@ -1,31 +1,35 @@
 """The frame store: any N successive frames of any video in constant time.
 
-Frames are numbered through the whole store. Shard i holds the frames [i * S, (i + 1) * S), so that
-the shard of a frame is a division, and no table grows with the number of frames.
+Frames are numbered through the whole store, and so are the rows of actions and the maps of those
+videos that bring them: three tracks of shards, in which the place of an item is a division.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from cvg.errors import UserError
 from cvg.files import read_json, sha256_file
+from cvg.frames.shards import AGAIN, ShardReader, Track
 from cvg.segments import Segment, Split, read_segments
 
-FORMAT_VERSION = 1
-AGAIN = "run the extract stage again (dvc repro -f extract)"
+FORMAT_VERSION = 2
 
 
-def content_digest(segments: Sequence[Segment], shards: Sequence[dict[str, Any]]) -> str:
+def content_digest(segments: Sequence[Segment], tracks: Mapping[str, Track]) -> str:
     """Hash the content; the bytes of the index would also tell which program wrote them."""
     digest = hashlib.sha256(f"{FORMAT_VERSION}\n".encode())
-    for row in (*map(asdict, segments), *({"sha256": shard["sha256"]} for shard in shards)):
+    checksums = [
+        {"track": name, "xxh3_128": shard.xxh3_128}
+        for name, track in sorted(tracks.items())
+        for shard in track.shards
+    ]
+    for row in (*map(asdict, segments), *checksums):
         digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
     return digest.hexdigest()
 
@@ -33,21 +37,25 @@ def content_digest(segments: Sequence[Segment], shards: Sequence[dict[str, Any]]
 class FrameStore:
     """Reads a store; open it with `FrameStore.open`.
 
+    It can be pickled, for the workers of a DataLoader.
+
     Attributes:
         folder: where it lies.
         size: height and width of every frame, pixels.
-        frames_per_shard: S.
+        action_width: numbers in a row of actions, None where no video has actions.
         digest: hash of all its content, for provenance.
     """
 
-    def __init__(self, folder: Path, header: dict[str, Any], segments: Sequence[Segment]) -> None:
+    def __init__(
+        self, folder: Path, *, digest: str, tracks: Mapping[str, Track], segments: Sequence[Segment]
+    ) -> None:
         self.folder = folder
-        self.size: tuple[int, int] = (header["size"][0], header["size"][1])
-        self.frames_per_shard: int = header["frames_per_shard"]
-        self.digest: str = header["digest"]
-        self._shards: list[dict[str, Any]] = header["shards"]
+        self.digest = digest
+        height, width, _ = tracks["frames"].item_shape
+        self.size = (height, width)
+        self.action_width = tracks["actions"].item_shape[0] if "actions" in tracks else None
+        self._tracks = {name: ShardReader(folder, track) for name, track in tracks.items()}
         self._segments = tuple(segments)
-        self._opened: dict[int, np.ndarray] = {}
 
     @classmethod
     def open(cls, folder: Path) -> "FrameStore":
@@ -66,13 +74,16 @@ class FrameStore:
         index = folder / "index.parquet"
         if not index.is_file():
             raise UserError(f"{index}: no such file, though store.json names it; {AGAIN}")
-        _verify(index, header["index_sha256"])
-        for shard in header["shards"]:
-            _verify_bytes(folder / shard["file"], shard["bytes"])
+        _verify_index(index, header["index_sha256"])
         segments = read_segments(index)
-        if content_digest(segments, header["shards"]) != header["digest"]:
+        tracks = {name: Track.from_json(track) for name, track in header["tracks"].items()}
+        digest = content_digest(segments, tracks)
+        if digest != header["digest"]:
             raise UserError(f"{folder}/store.json: digest does not match the content; {AGAIN}")
-        return cls(folder, header, segments)
+        store = cls(folder, digest=digest, tracks=tracks, segments=segments)
+        for reader in store._tracks.values():
+            reader.check_sizes()
+        return store
 
     def segments(self, split: Split) -> list[Segment]:
         """Give the segments of one side, in the order of the store."""
@@ -86,7 +97,7 @@ class FrameStore:
         """Read successive frames of a segment, 0 to 255, as a copy.
 
         The time depends on `length` alone; no other frames are touched, except that the first
-        read of a shard verifies its hash.
+        read of a shard verifies its checksum.
 
         Args:
             segment: of this store.
@@ -97,45 +108,36 @@ class FrameStore:
             ValueError: the segment does not have these frames.
             UserError: a shard is not what was written.
         """
+        return self._read("frames", segment, segment.first_frame, start, length)
+
+    def actions(self, segment: Segment, start: int, length: int) -> Float32[np.ndarray, "t a"]:
+        """Read the actions of successive frames, a row a frame, as a copy.
+
+        Args and errors are those of `window`; ValueError also where the segment has no actions.
+        """
+        return self._read("actions", segment, segment.first_action, start, length)
+
+    def maps(self, segment: Segment, start: int, length: int) -> UInt8[np.ndarray, "t h w"]:
+        """Read the maps of successive frames, of the size of the frames, as a copy.
+
+        Args and errors are those of `window`; ValueError also where the segment has no maps.
+        """
+        return self._read("maps", segment, segment.first_map, start, length)
+
+    def _read(
+        self, track: str, segment: Segment, first: int | None, start: int, length: int
+    ) -> np.ndarray:
+        if first is None:
+            raise ValueError(f"segment {segment.id} ({segment.video}) has no {track}")
         if length < 1 or start < 0 or start + length > segment.num_frames:
             raise ValueError(
                 f"window [{start}, {start + length}) is not within the {segment.num_frames} "
                 f"frames of segment {segment.id} ({segment.video})"
             )
-        frames = np.empty((length, *self.size, 3), dtype=np.uint8)
-        done = 0
-        while done < length:
-            number, offset = divmod(segment.first_frame + start + done, self.frames_per_shard)
-            part = self._shard(number)[offset : offset + length - done]
-            frames[done : done + len(part)] = part
-            done += len(part)
-        return frames
-
-    def _shard(self, number: int) -> np.ndarray:
-        if number not in self._opened:
-            shard = self._shards[number]
-            path = self.folder / shard["file"]
-            _verify_bytes(path, shard["bytes"])
-            _verify(path, shard["sha256"])
-            frames = np.load(path, mmap_mode="r", allow_pickle=False)
-            expected = (shard["frames"], *self.size, 3)
-            if frames.shape != expected or frames.dtype != np.uint8:
-                raise UserError(
-                    f"{path}: holds {frames.dtype} {frames.shape}, expected uint8 {expected}; "
-                    f"{AGAIN}"
-                )
-            self._opened[number] = frames
-        return self._opened[number]
+        return self._tracks[track].read(first + start, length)
 
 
-def _verify_bytes(path: Path, expected: int) -> None:
-    found = path.stat().st_size if path.is_file() else None
-    if found != expected:
-        size = "no such file" if found is None else f"has {found} bytes"
-        raise UserError(f"{path}: {size}, expected {expected} bytes; {AGAIN}")
-
-
-def _verify(path: Path, expected: str) -> None:
+def _verify_index(path: Path, expected: str) -> None:
     found = sha256_file(path)
     if found != expected:
         raise UserError(

@@ -89,10 +89,12 @@ def line_chart(
     x_label: str,
     y_label: str,
     reference: Reference | None = None,
+    x_ticks: Sequence[tuple[float, str]] = (),
 ) -> Chart | None:
     """Lay out a chart of the series that have points; None where none has.
 
-    The vertical axis holds all points and the reference, and starts at 0 only for areas.
+    The vertical axis holds all points and the reference, and starts at 0 only for areas. Where
+    `x_ticks` are given, values and what to call them, they name the horizontal axis.
     """
     shown = [one for one in series if one.points]
     if not shown:
@@ -115,7 +117,8 @@ def line_chart(
         x_label=x_label,
         y_label=y_label,
         series=tuple(_drawn(one, across, up) for one in shown),
-        x_ticks=_ticks(across, whole=True),
+        x_ticks=tuple(Tick(place=_number(across.place(x)), text=text) for x, text in x_ticks)
+        or _ticks(across, whole=True),
         y_ticks=_ticks(up),
         reference=reference.name if reference else "",
         reference_place=_number(up.place(reference.value)) if reference else "",

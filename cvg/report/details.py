@@ -84,35 +84,6 @@ def transformer_table(source: Source) -> Table:
     )
 
 
-def skips_table(skipped: Sequence[Mapping[str, Any]]) -> Table:
-    """Give each video that was left out, and why."""
-    return Table(
-        caption="Videos left out",
-        headings=("File", "Row of the manifest", "Code", "Reason"),
-        rows=tuple(
-            (skip["file"] or "(no path)", str(skip["row"] or "–"), skip["code"], skip["reason"])
-            for skip in skipped
-        ),
-    )
-
-
-def videos_table(videos: Sequence[Mapping[str, Any]]) -> Table:
-    """Give each video in the store."""
-    return Table(
-        caption="Videos used",
-        headings=("File", "Pixels", "Frames a second", "Training frames", "Held-out frames"),
-        rows=tuple(
-            (
-                video["file"],
-                f"{video['width']} × {video['height']}",
-                f"{video['fps']:.4g}",
-                *(str(_stored_frames(video, split)) for split in ("train", "held_out")),
-            )
-            for video in videos
-        ),
-    )
-
-
 def protocol_table(scores: Sequence[Mapping[str, Any]]) -> Table:
     """Give everything needed to believe, or to repeat, each figure."""
     return Table(
@@ -163,7 +134,3 @@ def _protocol_row(score: Mapping[str, Any]) -> tuple[str, ...]:
         str(protocol["seed"]),
         "; ".join(score["notes"]) or "–",
     )
-
-
-def _stored_frames(video: Mapping[str, Any], split: str) -> int:
-    return sum(part["frames"] for part in video["segments"] if part["split"] == split)

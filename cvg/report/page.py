@@ -12,15 +12,24 @@ from cvg.files import replacing_file
 from cvg.report import charts
 from cvg.report.candidates import CANDIDATES
 from cvg.report.curves import code_charts, horizon_charts, transformer_charts, vqgan_charts
+from cvg.report.data import (
+    conditions_table,
+    data_sentences,
+    motion_charts,
+    note_codes_table,
+    notes_listing,
+    sides_table,
+    skip_codes_table,
+    skips_listing,
+    videos_listing,
+)
 from cvg.report.details import (
     codes_table,
     protocol_table,
-    skips_table,
     transformer_table,
-    videos_table,
     vqgan_table,
 )
-from cvg.report.pictures import contact_sheet, films, strips
+from cvg.report.pictures import contact_sheet, films, overview, strips
 from cvg.report.source import Source, read_source
 from cvg.report.summary import interval_sentence, main_table, run_sentence
 from cvg.report.verdict import judge
@@ -69,6 +78,7 @@ def render(source: Source) -> str:
         # The page may run this script and no other, whatever a caption says.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         **_content(source),
+        **_data(source),
     )
 
 
@@ -82,10 +92,6 @@ def _content(source: Source) -> dict[str, Any]:
         "table": main_table(source),
         "interval_sentence": interval_sentence(scores),
         "absent": source.absent,
-        "extraction": source.extraction,
-        "sheets": {split: contact_sheet(path) for split, path in source.contact_sheets.items()},
-        "videos": videos_table(source.extraction["videos"]),
-        "skips": skips_table(source.extraction["skipped"]),
         "vqgan": vqgan_table(source),
         "best_step": source.health.get("best_step"),
         "strips": strips(source.pictures),
@@ -102,6 +108,23 @@ def _content(source: Source) -> dict[str, Any]:
         "protocol": protocol_table(scores),
         "candidates": CANDIDATES,
         "drawing": charts,
+    }
+
+
+def _data(source: Source) -> dict[str, Any]:
+    extraction = source.extraction
+    return {
+        "data_sentences": data_sentences(extraction),
+        "sides": sides_table(extraction),
+        "conditions": conditions_table(extraction),
+        "skip_codes": skip_codes_table(extraction),
+        "note_codes": note_codes_table(extraction),
+        "skips": skips_listing(extraction),
+        "notes": notes_listing(extraction),
+        "videos": videos_listing(extraction),
+        "motion_charts": motion_charts(extraction),
+        "overview": overview(source.overview) if source.overview else None,
+        "sheets": {split: contact_sheet(path) for split, path in source.contact_sheets.items()},
     }
 
 

@@ -77,6 +77,12 @@ def contact_sheet(path: Path) -> Picture:
     return _encode(small, lossless=False)
 
 
+def overview(path: Path) -> Picture:
+    """Encode the picture of the data as it is."""
+    with Image.open(path) as picture:
+        return _encode(picture.convert("RGB"), lossless=True)
+
+
 def strips(pictures: dict[str, np.ndarray]) -> list[Strip]:
     """Give held-out frames and their reconstructions, each set as one strip."""
     return [

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from cvg.errors import UserError
 from cvg.files import read_json
+from cvg.frames.report import read_report
 
 LEVELS = ("top", "bottom")
 SPLITS = ("train", "held_out")
@@ -36,6 +37,7 @@ class Source:
         health: figures of the best VQGAN, and warnings of its gate.
         curves: rows of figures by step of each training; empty where none were recorded.
         contact_sheets: PNG of each side of the split that has one.
+        overview: PNG of the data, None where there is none.
     """
 
     figures: Mapping[str, Any]
@@ -48,6 +50,7 @@ class Source:
     health: Mapping[str, Any]
     curves: dict[str, list[Row]]
     contact_sheets: dict[str, Path]
+    overview: Path | None
 
 
 def read_source(*, frames: Path, vqgan: Path, metrics: Path, scores: Path, plots: Path) -> Source:
@@ -61,9 +64,10 @@ def read_source(*, frames: Path, vqgan: Path, metrics: Path, scores: Path, plots
         plots: folder of the training curves.
 
     Raises:
-        UserError: a file is missing or cannot be read.
+        UserError: a file is missing or cannot be read, or the frames are of another version.
     """
     sheets = {split: frames / f"contact_{split}.png" for split in SPLITS}
+    overview = frames / "overview.png"
     return Source(
         figures=read_json(metrics),
         scores=read_json(scores / "protocol.json"),
@@ -71,10 +75,11 @@ def read_source(*, frames: Path, vqgan: Path, metrics: Path, scores: Path, plots
         horizon=_read_rows(scores / "horizon.csv"),
         clips=_read_rows(scores / "clips.csv"),
         pictures=_read_pictures(scores / "pictures.safetensors"),
-        extraction=read_json(frames / "report.json"),
+        extraction=read_report(frames / "report.json"),
         health=read_json(vqgan / "health.json"),
         curves={name: _read_rows(plots / f"{name}.csv", needed=False) for name in CURVES},
         contact_sheets={split: path for split, path in sheets.items() if path.is_file()},
+        overview=overview if overview.is_file() else None,
     )
 
 

@@ -114,8 +114,8 @@ def interval_sentence(scores: Sequence[Mapping[str, Any]]) -> str:
 def run_sentence(source: Source) -> str:
     """Say what was trained on what, and what it then did."""
     extraction = source.extraction
-    videos, frames = extraction["used"], extraction["frames"]["train"]
-    seconds = extraction["seconds"]["train"]
+    videos, side = extraction["used"], extraction["sides"]["train"]
+    frames, seconds = side["frames"], side["seconds"]
     sentence = (
         f"A hierarchical VQGAN and two transformers were trained on {frames} frames "
         f"({seconds:.0f} s) of {videos} video{'s' if videos != 1 else ''}."

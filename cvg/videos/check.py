@@ -1,34 +1,56 @@
 """A look at a manifest before any work: headers only, no frame is decoded."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from cvg.config import ExtractParams
-from cvg.files import sha256_file
-from cvg.videos.decode import Header, read_header
+from cvg.segments import Split
+from cvg.videos.aligned import actions_shape
+from cvg.videos.content import content_hash
 from cvg.videos.location import UnusableError
 from cvg.videos.manifest import Entry, read_manifest
 from cvg.videos.skips import Skip, SkipCode
-from cvg.videos.split import choose_rule, split_by_time
+from cvg.videos.source import Header, ReadLimits, read_header
+from cvg.videos.split import choose_rule, join_units, split_by_time, split_by_video
 
 
 @dataclass(frozen=True, kw_only=True)
 class UsableVideo:
-    """One video that extraction would try to use, and what its header says."""
+    """One video that extraction would try to use, and what its header says.
+
+    Attributes:
+        entry: of the manifest.
+        header: of the file.
+        action_width: numbers of an action, None where the manifest names no actions.
+        warnings: what may make extraction skip it, as sentences.
+    """
 
     entry: Entry
     header: Header
+    action_width: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What extraction would use and skip, as far as headers tell."""
+    """What extraction would use and skip, as far as headers tell.
+
+    Attributes:
+        found: number of videos.
+        usable: in the order of the manifest.
+        skips: in the order of the manifest.
+        ignored: suffix to number of files in a folder of videos that were not tried.
+    """
 
     found: int
     usable: tuple[UsableVideo, ...]
     skips: tuple[Skip, ...]
+    ignored: Mapping[str, int]
 
     def __post_init__(self) -> None:
         if self.found != len(self.usable) + len(self.skips):
@@ -38,87 +60,332 @@ class Check:
         """Give the sum that must hold."""
         return f"found {self.found} = usable {len(self.usable)} + skipped {len(self.skips)}"
 
+    def skip_counts(self) -> dict[str, int]:
+        """Count the skips by code, the most frequent first."""
+        return dict(Counter(str(skip.code) for skip in self.skips).most_common())
 
-def check_manifest(path: Path, *, min_frames: int, fps: float | None) -> Check:
+    def coverage(self) -> dict[str, int]:
+        """Count the usable videos that have each kind of condition."""
+        entries = [video.entry for video in self.usable]
+        labels = [entry.label for entry in entries if entry.label is not None]
+        groups = [entry.group for entry in entries if entry.group is not None]
+        return {
+            "caption": sum(entry.caption is not None for entry in entries),
+            "label": len(labels),
+            "different_labels": len(set(labels)),
+            "group": len(groups),
+            "different_groups": len(set(groups)),
+            "actions": sum(entry.actions is not None for entry in entries),
+            "map": sum(entry.map is not None for entry in entries),
+            "split": sum(entry.split is not None for entry in entries),
+        }
+
+    def sizes(self) -> dict[str, int]:
+        """Count the usable videos of each `width x height`, the most frequent first."""
+        headers = [video.header for video in self.usable]
+        return dict(Counter(f"{one.width}x{one.height}" for one in headers).most_common())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """What the split would give, as far as headers tell.
+
+    Attributes:
+        rule: how the videos are split.
+        train: usable videos of which something is for training.
+        held_out: usable videos of which something is held out.
+    """
+
+    rule: Literal["video", "time"]
+    train: int
+    held_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """The spread of the values that are declared; `unknown` videos declare none."""
+
+    smallest: float
+    median: float
+    largest: float
+    unknown: int
+
+
+def check_manifest(path: Path, params: ExtractParams) -> Check:
     """Say what extraction would use, and why not the rest.
 
     Damage behind the header is not seen here. Files are read whole only where two have the same
-    size, to tell duplicates.
+    size, to tell duplicates, and actions only where they are CSV.
 
     Args:
-        path: CSV manifest or folder of videos.
-        min_frames: videos that declare fewer are too short.
-        fps: frames a second that extraction would keep, None for all.
+        path: CSV or Parquet manifest, or folder of videos.
+        params: what extraction would be told.
 
     Raises:
         UserError: the manifest cannot be read.
     """
-    manifest = read_manifest(path)
-    skips, usable = list(manifest.skips), []
-    originals = _originals(manifest.entries)
-    for index, entry in enumerate(manifest.entries):
-        if index in originals:
-            reason = f"found the content of {originals[index]}; expected each video once"
-            skips.append(entry.skip(SkipCode.DUPLICATE, reason))
-            continue
-        try:
-            usable.append(UsableVideo(entry=entry, header=_header(entry, min_frames, fps)))
-        except UnusableError as error:
-            skips.append(entry.skip(error.code, error.reason))
-    skips.sort(key=lambda skip: (skip.row or 0, skip.file))
-    return Check(found=manifest.found, usable=tuple(usable), skips=tuple(skips))
+    manifest = read_manifest(
+        path, folder_files=params.folder_files, follow_links=params.follow_links
+    )
+    outcomes = [_look(entry, params) for entry in manifest.entries]
+    videos = _same_actions(_only_once(outcomes))
+    skips = [*manifest.skips, *(video for video in videos if isinstance(video, Skip))]
+    if any(skip.row is not None for skip in skips):
+        skips.sort(key=lambda skip: skip.row or 0)
+    return Check(
+        found=manifest.found,
+        usable=tuple(video for video in videos if isinstance(video, UsableVideo)),
+        skips=tuple(skips),
+        ignored=manifest.ignored,
+    )
 
 
-def count_held_out(check: Check, params: ExtractParams) -> int:
-    """Count the usable videos of which something would be held out, as far as headers tell.
+def foresee_split(check: Check, params: ExtractParams) -> Sides:
+    """Count the usable videos of each side of the split, as far as headers tell.
 
     A video that declares no number of frames counts as long enough.
     """
     rule = choose_rule(
         params.split, num_videos=len(check.usable), min_videos=params.split_min_videos
     )
-    fixed = [video.entry.split for video in check.usable if video.entry.split is not None]
-    free = [video for video in check.usable if video.entry.split is None]
-    if rule == "video":
-        chosen = min(len(free), max(1, int(len(check.usable) * params.held_out + 0.5)))
-    else:
-        declared = [_frames_wanted(video.header, params.fps) for video in free]
-        chosen = sum(
-            frames is None
-            or len(split_by_time(frames, share=params.held_out, gap=0)[1]) >= params.min_frames
-            for frames in declared
+    if rule == "time":
+        return _split_in_time(check.usable, params)
+    entries = [video.entry for video in check.usable]
+    # Which units are held out depends on hashes; how many does not.
+    units = join_units([[f"{number:09}", *_group(entry)] for number, entry in enumerate(entries)])
+    fixed: dict[str, Split] = {}
+    for unit, entry in zip(units, entries, strict=True):
+        if entry.split is not None:
+            fixed.setdefault(unit, entry.split)
+    sides = split_by_video(list(dict.fromkeys(units)), share=params.held_out, seed=0, fixed=fixed)
+    held_out = sum(sides[unit] == "held_out" for unit in units)
+    return Sides(rule=rule, train=len(units) - held_out, held_out=held_out)
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """Give smallest, median and largest of what is not None; None where nothing is left.
+
+    >>> spread([3.0, None, 1.0])
+    Spread(smallest=1.0, median=2.0, largest=3.0, unknown=1)
+    """
+    listed = list(values)
+    known = [value for value in listed if value is not None]
+    if not known:
+        return None
+    return Spread(
+        smallest=min(known),
+        median=statistics.median(known),
+        largest=max(known),
+        unknown=len(listed) - len(known),
+    )
+
+
+def describe(check: Check, params: ExtractParams) -> dict[str, Any]:
+    """Give all of it as a tree of plain values, for machines."""
+    return {
+        "found": check.found,
+        "usable": [_describe_video(video) for video in check.usable],
+        "skips": [asdict(skip) for skip in check.skips],
+        "skip_counts": check.skip_counts(),
+        "ignored": dict(check.ignored),
+        "coverage": check.coverage(),
+        "sizes": check.sizes(),
+        "split": asdict(foresee_split(check, params)),
+    }
+
+
+def _describe_video(video: UsableVideo) -> dict[str, Any]:
+    entry = video.entry
+    return {
+        "file": entry.name,
+        "row": entry.row,
+        **asdict(video.header),
+        "start_s": entry.start_s,
+        "end_s": entry.end_s,
+        "caption": entry.caption,
+        "label": entry.label,
+        "split": entry.split,
+        "group": entry.group,
+        "action_width": video.action_width,
+        "map": entry.map is not None,
+        "metadata": dict(entry.metadata),
+        "warnings": list(video.warnings),
+    }
+
+
+def _look(entry: Entry, params: ExtractParams) -> UsableVideo | Skip:
+    limits = ReadLimits(pixels=params.limits.pixels, frames=params.limits.frames)
+    try:
+        header = read_header(entry.path, fps=entry.fps, limits=limits)
+        _check_limits(header, entry, params)
+        _check_length(header, entry, params)
+        if entry.map is not None:
+            _check_map(entry.map, limits)
+        if entry.actions is None:
+            return UsableVideo(entry=entry, header=header)
+        rows, width = actions_shape(entry.actions)
+    except UnusableError as error:
+        return entry.skip(error.code, error.reason)
+    warnings = tuple(_action_warnings(rows, header, entry))
+    return UsableVideo(entry=entry, header=header, action_width=width, warnings=warnings)
+
+
+def _check_limits(header: Header, entry: Entry, params: ExtractParams) -> None:
+    if header.hdr is not None and params.hdr == "skip":
+        reason = f"found high dynamic range ({header.hdr}); extract.hdr = skip expects none"
+        raise UnusableError(SkipCode.HDR, reason)
+    frames = _frames_until_end(header, entry)
+    if frames is not None and frames > params.limits.frames:
+        reason = (
+            f"declares {frames} frames to decode; expected at most extract.limits.frames = "
+            f"{params.limits.frames}"
         )
-    return chosen + fixed.count("held_out")
+        raise UnusableError(SkipCode.TOO_LONG, reason)
 
 
-def _frames_wanted(header: Header, fps: float | None) -> int | None:
-    if fps is not None and header.duration_s is not None:
-        return round(header.duration_s * fps)
-    return header.num_frames
-
-
-def _header(entry: Entry, min_frames: int, fps: float | None) -> Header:
-    header = read_header(entry.path)
-    frames = _frames_wanted(header, fps)
-    if frames is not None and frames < min_frames:
-        raise UnusableError(
-            SkipCode.TOO_SHORT,
-            f"declares {frames} frames at the rate wanted, expected at least "
-            f"extract.min_frames = {min_frames}",
+def _check_length(header: Header, entry: Entry, params: ExtractParams) -> None:
+    start_s, duration_s = entry.start_s or 0.0, header.duration_s
+    if start_s > 0 and duration_s is not None and start_s >= duration_s:
+        reason = (
+            f"start is {start_s:g} s, and the video declares {duration_s:g} s; expected a start "
+            "before its end"
         )
-    return header
+        raise UnusableError(SkipCode.BAD_RANGE, reason)
+    frames = _frames_wanted(header, entry, params)
+    if frames is not None and frames < params.min_frames:
+        reason = (
+            f"declares {frames} frames at the rate wanted, expected at least extract.min_frames = "
+            f"{params.min_frames}"
+        )
+        raise UnusableError(SkipCode.TOO_SHORT, reason)
 
 
-def _originals(entries: Sequence[Entry]) -> dict[int, str]:
-    """Map the position of each duplicate to the name of the first video with its content."""
-    by_size = defaultdict(list)
-    for index, entry in enumerate(entries):
-        by_size[entry.path.stat().st_size].append(index)
-    originals: dict[int, str] = {}
-    for indices in by_size.values():
-        first: dict[str, int] = {}
+def _frames_until_end(header: Header, entry: Entry) -> int | None:
+    """Count the declared frames before the end of the range; all of them are decoded."""
+    if header.num_frames is None or entry.end_s is None:
+        return header.num_frames
+    if not header.duration_s:
+        return None
+    return math.ceil(header.num_frames * min(1.0, entry.end_s / header.duration_s))
+
+
+def _frames_wanted(header: Header, entry: Entry, params: ExtractParams) -> int | None:
+    """Count the frames that extraction would keep; None where the header does not tell."""
+    ranged = entry.start_s is not None or entry.end_s is not None
+    frames = header.num_frames
+    if header.duration_s:
+        stop_s = min(header.duration_s, math.inf if entry.end_s is None else entry.end_s)
+        seconds = stop_s - (entry.start_s or 0.0)
+        if params.fps is not None:
+            return round(seconds * params.fps)
+        if ranged and frames is not None:
+            frames = round(frames * seconds / header.duration_s)
+    elif ranged:
+        return None
+    return None if frames is None else math.ceil(frames / params.stride)
+
+
+def _check_map(path: Path, limits: ReadLimits) -> None:
+    try:
+        read_header(path, limits=limits)
+    except UnusableError as error:
+        reason = f"its map: {error.code}: {error.reason}"
+        raise UnusableError(SkipCode.BAD_MAP, reason) from error
+
+
+def _action_warnings(rows: int, header: Header, entry: Entry) -> Iterator[str]:
+    frames = _frames_until_end(header, entry)
+    if frames is None:
+        return
+    if rows < frames or (rows != frames and entry.end_s is None):
+        yield (
+            f"{rows} rows of actions, but {frames} frames declared"
+            f"{'' if entry.end_s is None else ' before its end'}; extract expects one row a frame"
+        )
+
+
+def _only_once(videos: Sequence[UsableVideo | Skip]) -> list[UsableVideo | Skip]:
+    """Skip what has the content and the range of a video before it."""
+    alike: dict[object, list[int]] = defaultdict(list)
+    for index, video in enumerate(videos):
+        if isinstance(video, UsableVideo):
+            alike[_weight(video.entry)].append(index)
+    result = list(videos)
+    hashes: dict[Path, str] = {}
+    for indices in alike.values():
+        first: dict[str, str] = {}
         for index in indices if len(indices) > 1 else ():
-            original = first.setdefault(sha256_file(entries[index].path), index)
-            if original != index:
-                originals[index] = entries[original].name
-    return originals
+            video = videos[index]
+            if isinstance(video, UsableVideo):
+                result[index] = _refuse_second(video, first, hashes)
+    return result
+
+
+def _refuse_second(
+    video: UsableVideo, first: dict[str, str], hashes: dict[Path, str]
+) -> UsableVideo | Skip:
+    entry = video.entry
+    try:
+        if entry.path not in hashes:
+            hashes[entry.path] = content_hash(entry.path)
+    except UnusableError as error:
+        return entry.skip(error.code, error.reason)
+    original = first.get(hashes[entry.path])
+    if original is None:
+        first[hashes[entry.path]] = entry.name
+        return video
+    reason = f"found the content of {original}; expected each video once"
+    return entry.skip(SkipCode.DUPLICATE, reason)
+
+
+def _weight(entry: Entry) -> object:
+    """Give what is equal for equal content and range, and costs nothing to look up."""
+    try:
+        files = entry.path.iterdir() if entry.path.is_dir() else [entry.path]
+        sizes = sorted(file.stat().st_size for file in files)
+    except OSError:
+        sizes = []
+    return tuple(sizes), entry.start_s or 0.0, entry.end_s
+
+
+def _same_actions(videos: Sequence[UsableVideo | Skip]) -> list[UsableVideo | Skip]:
+    """Skip actions that have other columns than those before: a store has one kind."""
+    result: list[UsableVideo | Skip] = []
+    expected = None
+    for video in videos:
+        width = video.action_width if isinstance(video, UsableVideo) else None
+        expected = expected or width
+        if isinstance(video, UsableVideo) and width not in (None, expected):
+            reason = f"found {width} columns; expected {expected}, as in the videos before"
+            result.append(video.entry.skip(SkipCode.BAD_ACTIONS, reason))
+        else:
+            result.append(video)
+    return result
+
+
+def _split_in_time(videos: Sequence[UsableVideo], params: ExtractParams) -> Sides:
+    train = held_out = 0
+    last_starts: dict[Path, float] = {}
+    for video in videos:
+        start_s = video.entry.start_s or 0.0
+        last_starts[video.entry.path] = max(start_s, last_starts.get(video.entry.path, 0.0))
+    for video in videos:
+        entry = video.entry
+        # Where a file has several ranges, only the end of the last is held out.
+        last = (entry.start_s or 0.0) == last_starts[entry.path]
+        cut = entry.split is None and last and _has_end(video, params)
+        held_out += cut or entry.split == "held_out"
+        train += entry.split != "held_out"
+    return Sides(rule="time", train=train, held_out=held_out)
+
+
+def _has_end(video: UsableVideo, params: ExtractParams) -> bool:
+    """Tell whether the end of a video gives enough frames to be held out."""
+    frames = _frames_wanted(video.header, video.entry, params)
+    if frames is None:
+        return True
+    return len(split_by_time(frames, share=params.held_out, gap=0)[1]) >= params.min_frames
+
+
+def _group(entry: Entry) -> list[str]:
+    return [] if entry.group is None else [f"group {entry.group}"]

@@ -43,6 +43,32 @@ def split_by_time(num_frames: int, *, share: float, gap: int) -> tuple[range, ra
     return range(max(0, start - gap)), range(start, num_frames)
 
 
+def join_units(keys: Sequence[Sequence[str]]) -> list[str]:
+    """Join what has a key in common, directly or through others; these stay on one side.
+
+    Args:
+        keys: of each video, at least one: hash of its content, name of its group.
+
+    Returns:
+        For each video the name of its unit: the smallest of all keys of the unit.
+
+    >>> join_units([["a"], ["b", "g"], ["c", "g"], ["c"]])
+    ['a', 'b', 'b', 'b']
+    """
+    parents: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parents.setdefault(key, key) != key:
+            key = parents[key]
+        return key
+
+    for first, *others in keys:
+        for other in others:
+            low, high = sorted((root(first), root(other)))
+            parents[high] = low
+    return [root(first) for first, *_ in keys]
+
+
 def split_by_video(
     ids: Sequence[str], *, share: float, seed: int, fixed: Mapping[str, Split]
 ) -> dict[str, Split]:

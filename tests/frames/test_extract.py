@@ -10,7 +10,7 @@ from PIL import Image
 
 from cvg.errors import UserError
 from cvg.frames import intake
-from cvg.frames.extract import extract
+from cvg.frames.extract import extract as extract_with
 from cvg.frames.store import FrameStore
 from cvg.params import load_params
 
@@ -19,8 +19,19 @@ from cvg.params import load_params
 def params(root):
     """The committed values, at toy size."""
     return load_params(root / "params.yaml").extract.model_copy(
-        update={"frame_size": 32, "min_frames": 6, "split_gap_s": 0.12, "shard_mb": 1}
+        update={
+            "frame_size": 32,
+            "min_frames": 6,
+            "split_gap_s": 0.12,
+            "shard_mb": 1,
+            "shots": "none",
+            "max_skipped": 1.0,
+        }
     )
+
+
+def extract(manifest, *, out, params, seed=0, workers=1):
+    return extract_with(manifest, out=out, params=params, seed=seed, workers=workers)
 
 
 def numbers(films, store, segment):
@@ -39,7 +50,7 @@ def contents(folder):
 def test_frames_are_those_of_the_source_and_the_gap_belongs_to_nobody(films, tmp_path, params):
     films.write(tmp_path / "in" / "a.mp4", first=0)
     films.write(tmp_path / "in" / "b.mkv", first=100)
-    report = extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
+    report = extract(tmp_path / "in", out=tmp_path / "out", params=params)
     store = FrameStore.open(tmp_path / "out")
     found = {(part.video, part.split): numbers(films, store, part) for part in both(store)}
     # 40 frames at 25 fps: the last 8 are held out, 0.12 s before them are 3 frames.
@@ -57,7 +68,7 @@ def test_frames_are_those_of_the_source_and_the_gap_belongs_to_nobody(films, tmp
 def test_colours_and_axes_survive_the_whole_way(films, tmp_path, params):
     films.write(tmp_path / "in" / "a.mp4", width=96)
     squash = params.model_copy(update={"fit": "squash"})
-    extract(tmp_path / "in", out=tmp_path / "out", params=squash, seed=0)
+    extract(tmp_path / "in", out=tmp_path / "out", params=squash)
     store = FrameStore.open(tmp_path / "out")
     frame = store.window(store.segments("train")[0], 0, 1)[0].astype(int)
     assert abs(frame[26, 4] - (200, 30, 30)).max() < 12
@@ -68,7 +79,7 @@ def test_colours_and_axes_survive_the_whole_way(films, tmp_path, params):
 def test_a_lower_rate_keeps_the_frames_nearest_in_time(films, tmp_path, params):
     films.write(tmp_path / "in" / "a.mp4", frames=80)
     slower = params.model_copy(update={"fps": 12.5, "split_gap_s": 0.0})
-    extract(tmp_path / "in", out=tmp_path / "out", params=slower, seed=0)
+    extract(tmp_path / "in", out=tmp_path / "out", params=slower)
     store = FrameStore.open(tmp_path / "out")
     (train,), (held_out,) = store.segments("train"), store.segments("held_out")
     assert numbers(films, store, train) + numbers(films, store, held_out) == list(range(0, 80, 2))
@@ -82,7 +93,7 @@ def test_whole_videos_are_held_out_by_content_not_by_name(films, tmp_path, param
         folder = tmp_path / f"in{index}"
         for number, name in enumerate(names):
             films.write(folder / f"{name}.mp4", frames=8, first=10 * number)
-        extract(folder, out=tmp_path / f"out{index}", params=by_video, seed=0)
+        extract(folder, out=tmp_path / f"out{index}", params=by_video)
     held_out = []
     for index in range(2):
         store = FrameStore.open(tmp_path / f"out{index}")
@@ -98,7 +109,7 @@ def test_the_manifest_decides_where_it_says_something(films, tmp_path, params):
     (tmp_path / "m.csv").write_text(
         "path,split,caption,camera\na.mp4,held_out,A film,7\nb.mp4,train,,\nc.mp4,,,\n"
     )
-    extract(tmp_path / "m.csv", out=tmp_path / "out", params=params, seed=0)
+    extract(tmp_path / "m.csv", out=tmp_path / "out", params=params)
     store = FrameStore.open(tmp_path / "out")
     found = {(part.video, part.split): part.num_frames for part in both(store)}
     assert found == {
@@ -141,7 +152,7 @@ def make_faults(films, folder):
 
 def test_every_fault_is_skipped_with_its_code_and_leaves_no_frame(films, tmp_path, params):
     codes = make_faults(films, tmp_path / "in")
-    report = extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
+    report = extract(tmp_path / "in", out=tmp_path / "out", params=params)
     assert {skip.file: str(skip.code) for skip in report.skips} == codes
     assert report.sum_sentence() == "found 11 = used 2 + skipped 9"
     store = FrameStore.open(tmp_path / "out")
@@ -156,16 +167,19 @@ def test_every_fault_is_skipped_with_its_code_and_leaves_no_frame(films, tmp_pat
     assert "good.mp4" in twin.reason
 
 
-def test_twice_is_the_same_to_the_byte(films, tmp_path, params):
+def test_twice_is_the_same_to_the_byte_with_any_number_of_workers(films, tmp_path, params):
     make_faults(films, tmp_path / "in")
-    extract(tmp_path / "in", out=tmp_path / "a", params=params, seed=0)
-    extract(tmp_path / "in", out=tmp_path / "b", params=params, seed=0)
+    extract(tmp_path / "in", out=tmp_path / "a", params=params, workers=1)
+    extract(tmp_path / "in", out=tmp_path / "b", params=params, workers=3)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert set(contents(tmp_path / "a")) == {
         "contact_held_out.png",
         "contact_train.png",
         "frames-00000.npy",
         "index.parquet",
+        "motion.csv",
+        "notes.csv",
+        "overview.png",
         "report.json",
         "skipped.csv",
         "store.json",
@@ -174,19 +188,19 @@ def test_twice_is_the_same_to_the_byte(films, tmp_path, params):
 
 def test_the_size_of_chunks_changes_nothing(films, tmp_path, params, monkeypatch):
     films.write(tmp_path / "in" / "a.mp4")
-    extract(tmp_path / "in", out=tmp_path / "a", params=params, seed=0)
+    extract(tmp_path / "in", out=tmp_path / "a", params=params)
     monkeypatch.setattr(intake, "FRAMES_AT_ONCE", 3)
-    extract(tmp_path / "in", out=tmp_path / "b", params=params, seed=0)
+    extract(tmp_path / "in", out=tmp_path / "b", params=params)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
 def test_a_failure_leaves_the_store_of_before(films, tmp_path, params):
     films.write(tmp_path / "in" / "a.mp4")
-    extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
+    extract(tmp_path / "in", out=tmp_path / "out", params=params)
     before = contents(tmp_path / "out")
     films.cut(tmp_path / "in" / "a.mp4", share=0.5)
     with pytest.raises(UserError, match=r"none of its 1 videos can be used:\n  a\.mp4: TRUNCATED"):
-        extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
+        extract(tmp_path / "in", out=tmp_path / "out", params=params)
     assert contents(tmp_path / "out") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
@@ -196,7 +210,7 @@ def test_a_part_that_is_too_short_is_noted_or_skipped(films, tmp_path, params):
     films.write(tmp_path / "in" / "middle.mp4", frames=20, first=50)
     films.write(tmp_path / "in" / "little.mp4", frames=8, first=90)
     films.write(tmp_path / "in" / "short.mp4", frames=5, first=110)
-    report = extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
+    report = extract(tmp_path / "in", out=tmp_path / "out", params=params)
     store = FrameStore.open(tmp_path / "out")
     assert {(part.video, part.split): part.num_frames for part in both(store)} == {
         ("long.mp4", "train"): 29,
@@ -205,7 +219,9 @@ def test_a_part_that_is_too_short_is_noted_or_skipped(films, tmp_path, params):
         ("little.mp4", "train"): 8,  # no gap is taken off where nothing is held out
     }
     assert len(report.notes) == 2
-    assert "middle.mp4: all of its 20 frames are for training" in "\n".join(report.notes)
+    assert "middle.mp4: ALL_FOR_TRAINING: all of its 20 frames are for training" in "\n".join(
+        note.sentence() for note in report.notes
+    )
     (skip,) = report.skips
     assert (skip.file, str(skip.code)) == ("short.mp4", "TOO_SHORT")
     assert "found 5 frames, expected at least" in skip.reason
@@ -215,7 +231,7 @@ def test_a_split_with_an_empty_side_is_refused(films, tmp_path, params):
     films.write(tmp_path / "in" / "a.mp4")
     by_video = params.model_copy(update={"split": "video"})
     with pytest.raises(UserError, match="no frames are left for held_out"):
-        extract(tmp_path / "in", out=tmp_path / "out", params=by_video, seed=0)
+        extract(tmp_path / "in", out=tmp_path / "out", params=by_video)
 
 
 def test_auto_counts_the_videos_that_look_usable(films, tmp_path, params):
@@ -223,18 +239,145 @@ def test_auto_counts_the_videos_that_look_usable(films, tmp_path, params):
     films.write(tmp_path / "in" / "a.mp4")
     films.write(tmp_path / "in" / "b.mp4", first=50)
     (tmp_path / "in" / "text.mp4").write_text("hello")
-    extract(tmp_path / "in", out=tmp_path / "out", params=auto, seed=0)
+    extract(tmp_path / "in", out=tmp_path / "out", params=auto)
     assert len(FrameStore.open(tmp_path / "out").segments("held_out")) == 2
     films.write(tmp_path / "in" / "c.mp4", first=100)
-    extract(tmp_path / "in", out=tmp_path / "out", params=auto, seed=0)
+    extract(tmp_path / "in", out=tmp_path / "out", params=auto)
     (held_out,) = FrameStore.open(tmp_path / "out").segments("held_out")
     assert held_out.num_frames == 40
 
 
 def test_contact_sheets_show_the_frames(films, tmp_path, params):
     films.write(tmp_path / "in" / "a.mp4")
-    extract(tmp_path / "in", out=tmp_path / "out", params=params, seed=0)
+    extract(tmp_path / "in", out=tmp_path / "out", params=params)
     for split in ("train", "held_out"):
         sheet = np.asarray(Image.open(tmp_path / "out" / f"contact_{split}.png")).astype(int)
         reddish = (abs(sheet - (200, 30, 30)).max(axis=-1) < 15).mean()
         assert reddish > 0.1
+
+
+def test_the_stage_stops_where_too_much_is_skipped(films, tmp_path, params):
+    films.write(tmp_path / "in" / "a.mp4")
+    for name in "bc":
+        (tmp_path / "in" / f"{name}.mp4").write_text("hello")
+    half = params.model_copy(update={"max_skipped": 0.5})
+    with pytest.raises(
+        UserError, match=r"2 of its 3 videos cannot be used(.|\n)*b\.mp4: NOT_MEDIA"
+    ):
+        extract(tmp_path / "in", out=tmp_path / "out", params=half)
+    assert not (tmp_path / "out").exists()
+    most = params.model_copy(update={"max_skipped": 0.7})
+    assert extract(tmp_path / "in", out=tmp_path / "out", params=most).used == 1
+
+
+def write_shots(films, path, *, lengths):
+    """Write shots of one colour each, with a little motion in each."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for number, length in enumerate(lengths):
+        shot = np.full((64, 64, 3), (40 * number % 256, 90 * number % 256, 200), dtype=np.uint8)
+        for _ in range(length):
+            shot = shot.copy()
+            shot[rng.integers(64), :] = rng.integers(256)
+            frames.append(shot)
+    return films.write_frames(path, np.stack(frames))
+
+
+def test_no_segment_crosses_a_cut_and_every_frame_is_accounted_for(films, tmp_path, params):
+    write_shots(films, tmp_path / "in" / "a.mp4", lengths=[20, 4, 30, 26, 20])
+    adaptive = params.model_copy(update={"shots": "adaptive"})
+    report = extract(tmp_path / "in", out=tmp_path / "out", params=adaptive)
+    parts = both(FrameStore.open(tmp_path / "out"))
+    spans = [(round(part.start_s * 25), part.num_frames, part.split) for part in parts]
+    # 100 frames: 20 are held out, and 3 before them are the gap.
+    assert spans == [(0, 20, "train"), (24, 30, "train"), (54, 23, "train"), (80, 20, "held_out")]
+    (video,) = report.videos
+    assert video.shots == 5
+    assert dict(video.dropped) == {"gap": 3, "short_shots": 4}
+    assert [str(note.code) for note in report.notes] == ["SHORT_SHOTS"]
+    whole = extract(tmp_path / "in", out=tmp_path / "out", params=params)
+    assert [part.num_frames for part in whole.videos[0].segments] == [77, 20]
+
+
+def test_what_belongs_together_stays_on_one_side(films, tmp_path, params):
+    rows = ["path,group"]
+    for number in range(12):
+        films.write(tmp_path / f"{number}.mp4", frames=8, first=10 * number)
+        rows.append(f"{number}.mp4,{'abc'[number % 3]}")
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    by_video = params.model_copy(update={"split": "video", "held_out": 0.3})
+    extract(tmp_path / "m.csv", out=tmp_path / "out", params=by_video)
+    store = FrameStore.open(tmp_path / "out")
+    groups = {
+        split: {int(part.video.split(".")[0]) % 3 for part in store.segments(split)}
+        for split in ("train", "held_out")
+    }
+    assert len(groups["held_out"]) == 1
+    assert not groups["held_out"] & groups["train"]
+
+
+def test_copies_of_a_video_are_never_on_both_sides(films, tmp_path, params):
+    films.write(tmp_path / "a.mp4")
+    films.write(tmp_path / "other.mp4", first=50)
+    films.remux(tmp_path / "a.mp4", tmp_path / "b.mkv")
+    (tmp_path / "m.csv").write_text("path,split\na.mp4,train\nb.mkv,held_out\nother.mp4,held_out\n")
+    report = extract(tmp_path / "m.csv", out=tmp_path / "out", params=params)
+    assert [(skip.file, str(skip.code)) for skip in report.skips] == [("b.mkv", "DUPLICATE")]
+    assert "very frames of a.mp4" in report.skips[0].reason
+
+
+def test_ranges_of_one_video_are_rows_of_their_own(films, tmp_path, params):
+    films.write(tmp_path / "a.mp4", frames=100)
+    films.write(tmp_path / "b.mp4", first=120)
+    (tmp_path / "m.csv").write_text(
+        "path,start,end,caption\na.mp4,0,1,first\na.mp4,2,3.8,second\na.mp4,2.4,3,within\n"
+        "a.mp4,9,10,behind\na.mp4,3.4,30,across\na.mp4,3.8,30,rest\nb.mp4,,,other\n"
+    )
+    report = extract(tmp_path / "m.csv", out=tmp_path / "out", params=params)
+    store = FrameStore.open(tmp_path / "out")
+    found = {(part.caption, part.split): numbers(films, store, part) for part in both(store)}
+    assert found[("first", "train")] == list(range(25))
+    assert found[("second", "train")] == list(range(50, 95))
+    assert {(skip.row, str(skip.code)) for skip in report.skips} == {
+        (4, "DUPLICATE"),  # within the second: its moments would stand on both sides
+        (5, "BAD_RANGE"),
+        (6, "DUPLICATE"),
+        (7, "TOO_SHORT"),
+    }
+
+
+def test_only_the_last_range_of_a_video_is_cut_in_time(films, tmp_path, params):
+    films.write(tmp_path / "a.mp4", frames=100)
+    (tmp_path / "m.csv").write_text("path,start,end\na.mp4,2,4\na.mp4,0,2\n")
+    report = extract(tmp_path / "m.csv", out=tmp_path / "out", params=params)
+    parts = both(FrameStore.open(tmp_path / "out"))
+    assert [(part.split, part.start_s, part.num_frames) for part in parts] == [
+        ("train", 2.0, 37),
+        ("train", 0.0, 50),
+        ("held_out", 3.6, 10),
+    ]
+    assert [str(note.code) for note in report.notes] == ["ALL_FOR_TRAINING"]
+
+
+def test_the_part_before_a_break_is_kept_on_demand(films, tmp_path, params):
+    films.write(tmp_path / "in" / "good.mp4", first=100)
+    films.cut(films.write(tmp_path / "in" / "cut.mkv", first=1), share=0.6)
+    keep = params.model_copy(update={"on_truncated": "keep", "split": "video"})
+    report = extract(tmp_path / "in", out=tmp_path / "out", params=keep)
+    store = FrameStore.open(tmp_path / "out")
+    (part,) = [part for part in both(store) if part.video == "cut.mkv"]
+    assert 10 < part.num_frames < 40
+    assert numbers(films, store, part) == list(range(1, 1 + part.num_frames))
+    (note,) = [note for note in report.notes if note.file == "cut.mkv"]
+    assert str(note.code) == "CUT_KEPT"
+    assert f"the {part.num_frames} frames before a break are kept" in note.text
+
+
+def test_a_stride_keeps_every_nth_frame(films, tmp_path, params):
+    films.write(tmp_path / "in" / "a.mp4", frames=90)
+    third = params.model_copy(update={"stride": 3, "split_gap_s": 0.0})
+    extract(tmp_path / "in", out=tmp_path / "out", params=third)
+    store = FrameStore.open(tmp_path / "out")
+    (train,), (held_out,) = store.segments("train"), store.segments("held_out")
+    assert numbers(films, store, train) + numbers(films, store, held_out) == list(range(0, 90, 3))
+    assert train.fps == pytest.approx(25 / 3)

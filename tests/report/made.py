@@ -7,11 +7,14 @@ import numpy as np
 from PIL import Image
 
 from cvg.files import write_json
+from cvg.frames.report import MOTION_EDGES, ExtractReport, UsedVideo, write_report
 from cvg.metrics.intervals import Interval
 from cvg.metrics.record import write_suite
 from cvg.metrics.scores import Network, Protocol, Score
 from cvg.metrics.suite import Suite
 from cvg.pretrained.catalog import I3D, LPIPS_TRUNKS, entry
+from cvg.segments import Segment
+from cvg.videos.skips import Note, NoteCode, Skip, SkipCode
 
 FIGURES = {
     "sample": {"psnr": 24.0, "ssim": 0.8, "lpips": 0.10, "fvd": 300.0},
@@ -35,6 +38,7 @@ def write_run(
     absent=(),
     intervals=True,
     skipped=(),
+    notes=(),
     size=16,
     clips=CLIPS,
 ):
@@ -59,7 +63,7 @@ def write_run(
     scores_folder = root / "reports/scores"
     write_suite(scores_folder, suite)
     write_json(root / "reports/metrics.json", suite.figures)
-    write_frames(root / "data/frames", videos, skipped)
+    write_frames(root / "data/frames", videos, skipped, notes)
     health = {"best_step": 40, "comparator": "none", "held_out": {}, "warnings": [WARNING]}
     write_json(root / "data/vqgan/health.json", health)
     plots = root / "reports/plots"
@@ -148,27 +152,59 @@ def pictures(size, clips):
     )
 
 
-def write_frames(folder, videos, skipped):
-    parts = [
-        {"segment": 0, "split": "train", "start_s": 0.0, "frames": 90},
-        {"segment": 1, "split": "held_out", "start_s": 4.0, "frames": 20},
-    ]
-    used = [
-        {"file": video, "row": 2, "width": 64, "height": 48, "fps": 25.0, "segments": parts}
-        for video in videos
-    ]
-    report = {
-        "found": len(used) + len(skipped),
-        "used": len(used),
-        "skipped": list(skipped),
-        "notes": [],
-        "frames": {"train": 180, "held_out": 40},
-        "seconds": {"train": 7.2, "held_out": 1.6},
-        "videos": used,
-    }
-    write_json(folder / "report.json", report)
+def write_frames(folder, videos, skipped, notes):
+    used = [used_video(number, name) for number, name in enumerate(videos)]
+    still = (0,) * (len(MOTION_EDGES) - 2)
+    report = ExtractReport(
+        found=len(used) + len(skipped),
+        used=len(used),
+        skips=tuple(Skip(**skip | {"code": SkipCode(skip["code"])}) for skip in skipped),
+        notes=tuple(Note(**note | {"code": NoteCode(note["code"])}) for note in notes),
+        videos=tuple(used),
+        ignored={".txt": 3},
+        motion_counts={"train": (178, *still), "held_out": (*still, 38)},
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_report(report, folder)
+    Image.new("RGB", (140, 90), (255, 255, 255)).save(folder / "overview.png")
     for split in ("train", "held_out"):
         Image.new("RGB", (60, 40), (90, 120, 30)).save(folder / f"contact_{split}.png")
+
+
+def used_video(number, name):
+    """A video of 90 frames for training and 20 held out; the first alone has a caption."""
+    parts = tuple(
+        Segment(
+            id=2 * number + side,
+            video=name,
+            split=split,
+            first_frame=0,
+            num_frames=frames,
+            fps=25.0,
+            start_s=4.0 * side,
+            motion=3.0,
+            first_action=None,
+            first_map=None,
+            caption=None if number else "a man talks",
+            label=None,
+            metadata="{}",
+        )
+        for side, (split, frames) in enumerate((("train", 90), ("held_out", 20)))
+    )
+    return UsedVideo(
+        file=name,
+        row=2 + number,
+        sha256="0" * 64,
+        width=64,
+        height=48,
+        frames=115,
+        fps=25.0,
+        seconds=4.6,
+        motion=3.0,
+        shots=1 + number,
+        dropped={"gap": 5, "short_shots": 0},
+        segments=parts,
+    )
 
 
 def write_plots(folder):

@@ -75,3 +75,10 @@ def test_chart_is_told_in_words():
     reference = Reference(name="even guess", value=5.5)
     chart = line_chart("PSNR", series, x_label="x", y_label="y", reference=reference)
     assert chart.description == "PSNR: sample from 30 to 20; even guess at 5.5."
+
+
+def test_named_ticks_stand_at_their_values():
+    series = [Series(name="a", style="a", points=((0.0, 5.0), (10.0, 9.0)))]
+    chart = line_chart("t", series, x_label="x", y_label="y", x_ticks=[(0.0, "low"), (5.0, "mid")])
+    assert [tick.text for tick in chart.x_ticks] == ["low", "mid"]
+    assert float(chart.x_ticks[1].place) == pytest.approx((LEFT + WIDTH - RIGHT) / 2)

@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 import pytest
 
 from cvg.errors import UserError
+from cvg.files import write_json
+from cvg.report import data
 from cvg.report.page import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -43,6 +45,12 @@ def links(text):
     yield from re.findall(r"@import\s+([^;]+)", text)
 
 
+def cells(text):
+    """The texts of each row of each table."""
+    rows = re.findall("<tr>(.*?)</tr>", text)
+    return [re.findall(r">([^<]*)</t[hd]>", row) for row in rows]
+
+
 def test_nothing_is_loaded_from_outside(page):
     found = list(links(page))
     assert found
@@ -51,7 +59,8 @@ def test_nothing_is_loaded_from_outside(page):
 
 def test_hostile_texts_stay_texts(page_of):
     skip = {"file": ATTACK, "row": 3, "code": "CORRUPT", "reason": ATTACK}
-    text = page_of(caption=ATTACK, absent=[ATTACK], skipped=[skip])
+    note = {"file": ATTACK, "row": 3, "code": "STATIC", "text": ATTACK}
+    text = page_of(caption=ATTACK, absent=[ATTACK], skipped=[skip], notes=[note])
     elements = Elements(text)
     assert len(elements.named("script")) == 1
     assert not any(
@@ -107,6 +116,65 @@ def test_skips_are_listed_and_counted(page_of):
     text = page_of(skipped=[skip])
     assert "Found 3 videos = used 2 + skipped 1" in text
     assert "has 3 frames" in text
+
+
+def test_reasons_and_notes_are_counted_with_an_example_of_each(page_of):
+    skips = [
+        {"file": f"{number}.mp4", "row": number, "code": code, "reason": f"found {number}"}
+        for number, code in enumerate(["TOO_SHORT", "CORRUPT", "TOO_SHORT"], start=2)
+    ]
+    note = {"file": "9.mp4", "row": 9, "code": "STATIC", "text": "nothing moves"}
+    text = page_of(skipped=skips, notes=[note])
+    rows = cells(text)
+    assert ["TOO_SHORT", "2", "2.mp4, 4.mp4", "found 2"] in rows
+    assert ["CORRUPT", "1", "3.mp4", "found 3"] in rows
+    assert ["STATIC", "1", "9.mp4", "nothing moves"] in rows
+
+
+def test_sides_and_conditions_are_shown_in_numbers(page):
+    rows = cells(page)
+    assert ["Training", "2", "2", "180", "7.2"] in rows
+    assert ["Held out", "2", "2", "40", "1.6"] in rows
+    assert ["Caption", "2 of 4 (50 %)", "1 of 2 (50 %)"] in rows
+    assert "Not tried, by their names: 3 other files (.txt: 3)" in page
+    assert "10 frames (10 in the gap between training and held-out part)" in page
+    assert "3 shots; cuts in 1 of 2 videos" in page
+
+
+def test_motion_of_both_sides_is_drawn_and_told(page):
+    (told,) = re.findall(r'aria-label="(Mean absolute change[^"]*)"', page)
+    assert told.endswith("training, half of them below 0.0625; held out, half of them below 256.")
+
+
+def test_overview_is_on_the_page_where_there_is_one(made, tmp_path):
+    paths = made["write_run"](tmp_path)
+    write_report(**paths)
+    assert "Overview of the videos" in paths["out"].read_text()
+    (paths["frames"] / "overview.png").unlink()
+    write_report(**paths)
+    assert "Overview of the videos" not in paths["out"].read_text()
+
+
+def test_long_lists_are_cut_and_say_so(page_of, monkeypatch):
+    monkeypatch.setattr(data, "MOST_ROWS", 1)
+    skips = [
+        {"file": f"{number}.mp4", "row": None, "code": "CORRUPT", "reason": "broken"}
+        for number in range(5)
+    ]
+    text = page_of(skipped=skips)
+    assert "Each video left out (5)" in text
+    assert "4 more: see skipped.csv" in text
+    assert "1 more: see report.json" in text
+    assert "4.mp4" not in text
+
+
+def test_report_of_an_older_version_is_refused(made, tmp_path):
+    paths = made["write_run"](tmp_path)
+    write_json(paths["frames"] / "report.json", {"found": 1, "used": 1, "skipped": []})
+    with pytest.raises(
+        UserError, match=r"report\.json: format_version is None.*extract stage again"
+    ):
+        write_report(**paths)
 
 
 def test_without_curves_the_page_says_so(made, tmp_path):

@@ -1,0 +1,62 @@
+"""Mistakes in params.yaml; each must be told with its line."""
+
+from collections.abc import Iterator
+
+from cvg.errors import UserError
+from cvg.hostile.cases import BadParams, Case, stopped
+
+BOMB_LEVELS = 12
+
+
+def bad_params() -> Iterator[BadParams]:
+    """Yield files of parameters with one mistake each."""
+    changes = {
+        "unknown key": ("  frame_size:", "  frame_sizes:", "did you mean frame_size?"),
+        "wrong type": ("  frame_size: 64", "  frame_size: [64, 64]", "extract.frame_size: "),
+        "number in quotes": ("seed: 0", 'seed: "0"', "seed: "),
+        "negative number": ("  min_frames: 16", "  min_frames: -16", "extract.min_frames: "),
+        "not a number": ("  held_out: 0.2", "  held_out: .nan", "extract.held_out: "),
+        "tab": ("  min_frames:", "\tmin_frames:", "not valid YAML"),
+        "key twice": ("  min_frames: 16", "  min_frames: 16\n  min_frames: 17", "not valid YAML"),
+        "tag of a Python object": (
+            "seed: 0",
+            "seed: !!python/object/apply:os.mkdir [unpickled]",
+            "seed: ",
+        ),
+        "key without a value": ("  min_frames: 16", "  min_frames:", "extract.min_frames: "),
+        "bracket that is not closed": ("extract:", "extract: {", "not valid YAML"),
+    }
+    for title, (old, new, says) in changes.items():
+        yield BadParams(case=_case(title, says), old=old, new=new)
+    yield BadParams(
+        case=_case("references that multiply", "write the values out"),
+        old="seed: 0",
+        new=f"{_bomb()}\nseed: 0",
+    )
+
+
+def spoil(text: str, mistake: BadParams) -> str:
+    """Make the mistake in the text of a good file.
+
+    Raises:
+        UserError: the file has not the line in which it would be made.
+    """
+    if mistake.old not in text:
+        raise UserError(
+            f"params.yaml: found no `{mistake.old.strip()}`, in which `{mistake.case.title}` would "
+            "be tried; expected the committed values, see `cvg preset demo`"
+        )
+    return text.replace(mistake.old, mistake.new, 1)
+
+
+def _case(title: str, says: str) -> Case:
+    return Case(title=f"parameters: {title}", file="params.yaml", expected=stopped(says))
+
+
+def _bomb() -> str:
+    """Give a list of lists of lists, each of ten references to the one before."""
+    lines = ["bomb0: &b0 [x, x]"]
+    for level in range(1, BOMB_LEVELS):
+        references = ", ".join([f"*b{level - 1}"] * 10)
+        lines.append(f"bomb{level}: &b{level} [{references}]")
+    return "\n".join(lines)

@@ -1,0 +1,27 @@
+"""Any folder of videos: a manifest whose captions can be edited."""
+
+from cvg.imports.account import Import, Ledger, Request
+from cvg.imports.kinds import Kind
+from cvg.imports.texts import words_of
+from cvg.videos.manifest import read_manifest
+
+IGNORED = "not tried: not named as videos, hidden, or links to folders"
+
+
+def import_folder(request: Request) -> Import:
+    """Take every video; the sub-folder is the label and, as words, the caption to start from.
+
+    Raises:
+        UserError: the folder holds no video.
+    """
+    manifest = read_manifest(request.folder)
+    ledger = Ledger(Kind.FOLDER, request)
+    for entry in manifest.entries:
+        # Empty, not None: the column is there to be filled in.
+        caption = words_of(entry.label) if entry.label else ""
+        ledger.use(entry.path, what=entry.name, caption=caption, label=entry.label)
+    for skip in manifest.skips:
+        ledger.leave(skip.file, f"{skip.code}: {skip.reason}")
+    for kind, count in manifest.ignored.items():
+        ledger.leave(f"{count} {kind or 'without a suffix'}", IGNORED)
+    return ledger.close(found=manifest.found + len(manifest.ignored))
