@@ -171,7 +171,6 @@ def _opened(path: Path, limits: ReadLimits) -> Iterator[_Film]:
             # Without `file:`, a name such as `concat:a|b` would be taken for a protocol.
             f"file:{path.absolute()}",
             mode="r",
-            options={"max_pixels": str(_with_borders(limits.pixels))},
             container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -423,9 +422,29 @@ def _not_media(path: Path, error: Exception) -> UnusableError:
     reason = (
         f"not a video that FFmpeg can open ({_ffmpeg_reason(error)}); it starts with {start[:16]!r}"
     )
-    # The index of an MP4 file may stand at its end, and is the first thing that a cut takes away.
     if start[4:8] == b"ftyp":
-        return UnusableError(
-            SkipCode.TRUNCATED, f"an MP4 file without its index, cut off? {reason}"
-        )
+        if _has_mp4_index(path):
+            return UnusableError(SkipCode.CORRUPT, f"an MP4 file whose index is damaged: {reason}")
+        # It may stand at the end of the file, and is the first thing that a cut takes away.
+        text = f"an MP4 file without its index, cut off? {reason}"
+        return UnusableError(SkipCode.TRUNCATED, text)
     return UnusableError(SkipCode.NOT_MEDIA, reason)
+
+
+def _has_mp4_index(path: Path) -> bool:
+    """Tell whether the box `moov` of an MP4 file is there, whole."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        place = 0
+        while place + 8 <= size:
+            file.seek(place)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:  # the length follows, in eight bytes
+                length = int.from_bytes(head[8:16], "big")
+            if head[4:8] == b"moov":
+                return 8 <= length <= size - place
+            if length < 8:
+                return False
+            place += length
+    return False
