@@ -72,11 +72,10 @@ CRAFTER = "from cvg.games.crafter import crafter; game = crafter(size=36, seed=1
 @pytest.mark.slow
 @pytest.mark.ci
 @pytest.mark.parametrize(
-    ("package", "module", "shape", "buttons"),
-    [("ale_py", ATARI, (40, 210, 160, 3), 6), ("crafter", CRAFTER, (120, 36, 36, 3), 17)],
+    ("module", "shape", "buttons"),
+    [(ATARI, (40, 210, 160, 3), 6), (CRAFTER, (120, 36, 36, 3), 17)],
 )
-def test_a_game_is_the_same_in_another_process(root, tmp_path, package, module, shape, buttons):
-    pytest.importorskip(package)
+def test_a_game_is_the_same_in_another_process(root, tmp_path, module, shape, buttons):
     program = PLAY.format(module=module, frames=shape[0])
     digests = []
     for name in ("a", "b"):
@@ -99,7 +98,6 @@ def test_a_game_is_the_same_in_another_process(root, tmp_path, package, module, 
 
 
 def test_an_unknown_game_and_a_missing_package_are_said(monkeypatch):
-    pytest.importorskip("ale_py")
     from cvg.games.atari import atari
     from cvg.games.crafter import crafter
 
