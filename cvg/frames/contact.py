@@ -20,6 +20,7 @@ Item = TypeVar("Item")
 
 MAX_SEGMENTS = 16
 FRAMES_PER_SEGMENT = 8
+PNG_EFFORT = 4  # of 9; 6, the default, takes more than twice as long for 2 % less
 FRAME_SIDE = 128  # pixels; smaller frames are enlarged by a whole number, so that they stay sharp
 MARGIN = 8
 GAP = 2  # between frames
@@ -51,7 +52,7 @@ def write_contact_sheet(store: FrameStore, split: Split, path: Path) -> None:
         if one.video != other.video:
             pen.line([(MARGIN, top), (sheet.width - MARGIN, top)], fill=RULE)
     with replacing_file(path) as temporary:
-        sheet.save(temporary)
+        sheet.save(temporary, compress_level=PNG_EFFORT)
 
 
 def _row(store: FrameStore, segment: Segment, *, has_maps: bool) -> Image.Image:
