@@ -15,6 +15,7 @@ from cvg.frames.film import Film, Order
 from cvg.frames.report import motion_histogram
 from cvg.frames.writer import FrameWriter
 from cvg.segments import Split
+from cvg.videos.check import shared_moments
 from cvg.videos.location import UnusableError
 from cvg.videos.manifest import Entry
 from cvg.videos.skips import Note, NoteCode, SkipCode
@@ -129,15 +130,11 @@ class Intake:
 
     def _refuse_duplicate(self, entry: Entry, film: Film) -> None:
         for other in self.by_source[film.sha256]:
-            if _range(entry) == _range(other):
+            if entry.range_s == other.range_s:
                 reason = f"found the content of {other.name}; expected each video once"
                 raise UnusableError(SkipCode.DUPLICATE, reason)
-            if self.cut_in_time and (entry.path != other.path or _overlap(entry, other)):
-                reason = (
-                    f"shares moments with {other.name}; expected each moment once where the "
-                    "split is by time"
-                )
-                raise UnusableError(SkipCode.DUPLICATE, reason)
+            if self.cut_in_time and (entry.path != other.path or entry.overlaps(other)):
+                raise UnusableError(SkipCode.DUPLICATE, shared_moments(other))
         if film.content in self.by_content:
             name = self.by_content[film.content].name
             reason = f"found the very frames of {name}; expected each video once"
@@ -263,12 +260,3 @@ def _blocks(
         count = min(FRAMES_AT_ONCE, span.stop - start)
         flat = np.fromfile(path, dtype=np.uint8, count=count * item, offset=start * item)
         yield flat.reshape(count, *shape)
-
-
-def _range(entry: Entry) -> tuple[float, float]:
-    return entry.start_s or 0.0, math.inf if entry.end_s is None else entry.end_s
-
-
-def _overlap(one: Entry, other: Entry) -> bool:
-    (start, end), (other_start, other_end) = _range(one), _range(other)
-    return start < other_end and other_start < end

@@ -11,8 +11,8 @@ from cvg.imports.account import Import, Ledger, Request, layout_error
 from cvg.imports.clips import Clips, unpacking
 from cvg.imports.kinds import Kind, View
 from cvg.imports.records import Damage, read_features, read_records
-from cvg.imports.tree import natural_key
 from cvg.progress import Steps
+from cvg.videos.images import natural_key
 
 ROOT = "softmotion30_44k"
 SPLITS = {"train": "train", "test": "held_out"}

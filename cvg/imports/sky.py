@@ -4,7 +4,8 @@ from pathlib import PurePosixPath
 
 from cvg.imports.account import Import, Ledger, Request, layout_error
 from cvg.imports.kinds import Kind
-from cvg.imports.tree import IMAGE_SUFFIXES, LINK, list_tree
+from cvg.imports.tree import LINK, list_tree
+from cvg.videos.location import IMAGE_SUFFIXES
 
 SPLITS = {"sky_test": "held_out", "sky_train": "train"}
 LAYOUT = """

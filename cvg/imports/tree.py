@@ -1,15 +1,13 @@
 """What lies below a folder: files by suffix, in the same order on every machine."""
 
 import os
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cvg.errors import UserError
 
 LINK = "a link to a folder, which is not followed"
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +77,3 @@ def leads_out(name: str) -> bool:
     (True, True, False)
     """
     return name.startswith("/") or ".." in name.split("/")
-
-
-def natural_key(name: str) -> tuple[object, ...]:
-    """Give a key that sorts the numbers in names as numbers.
-
-    >>> sorted(["traj_256_to_511", "traj_0_to_255", "traj_1024_to_1279"], key=natural_key)
-    ['traj_0_to_255', 'traj_256_to_511', 'traj_1024_to_1279']
-    """
-    return tuple(_natural_parts(name))
-
-
-def _natural_parts(name: str) -> Iterator[tuple[int, int, str]]:
-    for number, text in re.findall(r"([0-9]+)|([^0-9]+)", name):
-        yield (0, int(number), "") if number else (1, 0, text)

@@ -128,7 +128,7 @@ def check_manifest(path: Path, params: ExtractParams) -> Check:
         path, folder_files=params.folder_files, follow_links=params.follow_links
     )
     outcomes = [_look(entry, params) for entry in manifest.entries]
-    videos = _same_actions(_only_once(outcomes))
+    videos = _same_actions(_apart(_only_once(outcomes), params))
     skips = [*manifest.skips, *(video for video in videos if isinstance(video, Skip))]
     if any(skip.row is not None for skip in skips):
         skips.sort(key=lambda skip: skip.row or 0)
@@ -336,6 +336,32 @@ def _refuse_second(
         return video
     reason = f"found the content of {original}; expected each video once"
     return entry.skip(SkipCode.DUPLICATE, reason)
+
+
+def _apart(videos: Sequence[UsableVideo | Skip], params: ExtractParams) -> list[UsableVideo | Skip]:
+    """Skip ranges that overlap one before them in the same file, where the split is by time."""
+    count = sum(isinstance(video, UsableVideo) for video in videos)
+    if choose_rule(params.split, num_videos=count, min_videos=params.split_min_videos) != "time":
+        return list(videos)
+    taken: dict[Path, list[Entry]] = defaultdict(list)
+    return [
+        _beside(video, taken[video.entry.path]) if isinstance(video, UsableVideo) else video
+        for video in videos
+    ]
+
+
+def _beside(video: UsableVideo, taken: list[Entry]) -> UsableVideo | Skip:
+    """Add a range to those taken of its file, unless it overlaps one of them."""
+    other = next((one for one in taken if video.entry.overlaps(one)), None)
+    if other is not None:
+        return video.entry.skip(SkipCode.DUPLICATE, shared_moments(other))
+    taken.append(video.entry)
+    return video
+
+
+def shared_moments(other: Entry) -> str:
+    """Say why a range cannot be used beside another of its file."""
+    return f"shares moments with {other.name}; expected each moment once where the split is by time"
 
 
 def _weight(entry: Entry) -> object:

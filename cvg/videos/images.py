@@ -5,14 +5,20 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cvg.videos.graph import Shaper, SourceFrame, as_frame
-from cvg.videos.location import IMAGE_SUFFIXES, UnusableError, shown, system_reason
+from cvg.videos.location import (
+    IMAGE_SUFFIXES,
+    UnusableError,
+    is_image,
+    shown,
+    system_reason,
+)
 from cvg.videos.look import Header, Look, ReadLimits
 from cvg.videos.skips import SkipCode
 
@@ -71,7 +77,7 @@ def natural_key(name: str) -> tuple[list[tuple[str, int]], str]:
 def _image_names(folder: Path, limits: ReadLimits) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if _is_image(entry)]
+            names = [entry.name for entry in entries if is_image(entry)]
     except OSError as error:
         reason = f"this folder cannot be listed ({system_reason(error)}); expected images"
         raise UnusableError(SkipCode.UNREADABLE, reason) from error
@@ -83,11 +89,6 @@ def _image_names(folder: Path, limits: ReadLimits) -> list[str]:
         reason = f"found {len(names)} images; expected at most {limits.frames}"
         raise UnusableError(SkipCode.TOO_LONG, reason)
     return sorted(names, key=natural_key)
-
-
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    suffix = PurePosixPath(entry.name).suffix.lower()
-    return suffix in IMAGE_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
 
 
 @contextmanager

@@ -289,7 +289,7 @@ def _place(text: str, folder: Path) -> Path:
 def _check_images(folder: Path) -> None:
     try:
         with os.scandir(folder) as entries:
-            if any(_is_image(entry) for entry in entries):
+            if any(is_image(entry) for entry in entries):
                 return
     except OSError as error:
         raise _unlisted(error) from None
@@ -303,7 +303,8 @@ def _unlisted(error: OSError) -> UnusableError:
     return UnusableError(SkipCode.UNREADABLE, reason)
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
+def is_image(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry of a folder counts as one of its images."""
     suffix = PurePosixPath(entry.name).suffix.lower()
     return suffix in IMAGE_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
 

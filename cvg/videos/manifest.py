@@ -92,6 +92,16 @@ class Entry:
     map: Path | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def range_s(self) -> tuple[float, float]:
+        """Give start and end, seconds after the first frame."""
+        return self.start_s or 0.0, math.inf if self.end_s is None else self.end_s
+
+    def overlaps(self, other: "Entry") -> bool:
+        """Tell whether the ranges share a moment, whatever the files."""
+        (start, end), (other_start, other_end) = self.range_s, other.range_s
+        return start < other_end and other_start < end
+
     def skip(self, code: SkipCode, reason: str) -> Skip:
         """Leave this video out."""
         return Skip(file=self.name, row=self.row, code=code, reason=reason)

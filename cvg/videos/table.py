@@ -38,6 +38,14 @@ def write_manifest(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
         replacing_file(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
-        writer = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
+        # Where lines end in a line feed, csv would leave a carriage return without quotes.
+        loose = any("\r" in str(cell) for row in rows for cell in row.values())
+        writer = csv.DictWriter(
+            file,
+            columns,
+            lineterminator="\n",
+            extrasaction="ignore",
+            quoting=csv.QUOTE_ALL if loose else csv.QUOTE_MINIMAL,
+        )
         writer.writeheader()
         writer.writerows({name: row.get(name) for name in columns} for row in rows)

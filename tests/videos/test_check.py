@@ -143,9 +143,17 @@ def test_the_rate_of_the_manifest_reaches_sources_that_say_none(tmp_path):
 
 def test_a_file_listed_twice_is_a_duplicate_of_the_first_unless_the_range_differs(folder):
     text = "path,start,end\ngood.mp4,,\nsame.mp4,,\ngood.mp4,0,\ngood.mp4,0,1.2\nsame.mp4,,1.2\n"
-    check = check_rows(folder, text)
+    check = check_rows(folder, text, split="video")
     assert codes(check) == dict.fromkeys([3, 4, 6], SkipCode.DUPLICATE)
     assert "found the content of good.mp4" in check.skips[0].reason
+
+
+def test_ranges_that_overlap_are_foreseen_where_the_split_is_by_time(film):
+    text = "path,start,end\na.mp4,,1\na.mp4,1,1.5\na.mp4,0.5,\n"
+    check = check_rows(film, text, split="time", min_frames=4)
+    assert codes(check) == {4: SkipCode.DUPLICATE}
+    assert "shares moments with a.mp4" in check.skips[0].reason
+    assert codes(check_rows(film, text, split="video", min_frames=4)) == {}
 
 
 def test_what_cannot_be_used_is_no_original(film):
