@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from cvg.errors import UserError
 
 Split = Literal["train", "held_out"]
+SPLITS: tuple[Split, ...] = ("train", "held_out")
 
 SCHEMA = pa.schema(
     [

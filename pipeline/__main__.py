@@ -1,5 +1,6 @@
 """The command line: one command a stage, and the tools around them."""
 
+import errno
 import sys
 
 import typer
@@ -29,6 +30,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 STAGES = "Stages, in the order of the pipeline"
 TOOLS = "Tools"
 
@@ -57,6 +60,17 @@ def main() -> None:
         if debug:
             raise
         typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if debug or error.errno not in DISK_FULL:
+            raise
+        where = f" to {error.filename}" if error.filename else ""
+        typer.secho(
+            f"error: nothing more can be written{where}: {error.strerror}. Free some space and "
+            "run the command again; earlier results are as they were",
+            fg="red",
+            err=True,
+        )
         sys.exit(2)
 
 

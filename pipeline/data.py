@@ -9,11 +9,11 @@ import typer
 from pipeline.data_hostile import hostile
 from pipeline.data_import import import_data
 from pipeline.data_make import app as make_app
-from pipeline.stage import PARAMS_PATH, ParamsOption
+from pipeline.stage import PARAMS_PATH, ParamsOption, WorkersOption
 
 if TYPE_CHECKING:
     from cvg.config import ExtractParams
-    from cvg.videos.check import Check
+    from cvg.videos.check import Check, Sides
 
 app = typer.Typer(help="Import, make and check data before any work.", no_args_is_help=True)
 
@@ -42,18 +42,21 @@ def check(
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Write all of it to this file, for machines.")
     ] = None,
+    workers: WorkersOption = None,
     params_path: ParamsOption = PARAMS_PATH,
 ) -> None:
-    """Say which videos would be used, and why not the others; reads headers only.
+    """Say which videos would be used, and why not the others; no frame is decoded.
 
     The exit status is 1 where extract would stop.
     """
     from cvg.files import write_json
     from cvg.params import load_params
-    from cvg.videos.check import check_manifest, describe
+    from cvg.videos.check import check_manifest, describe, foresee_split
+    from cvg.videos.pool import available_cores
 
     params = load_params(params_path).extract
-    found = check_manifest(manifest or Path(params.manifest), params)
+    source = manifest or Path(params.manifest)
+    found = check_manifest(source, params, workers=workers or available_cores())
     if json_path is not None:
         write_json(json_path, describe(found, params))
     _print_videos(found)
@@ -61,7 +64,12 @@ def check(
         typer.echo(line)
     _print_skips(found)
     typer.echo(found.sum_sentence())
-    obstacles = list(_obstacles(found, params))
+    sides = foresee_split(found, params)
+    typer.echo(
+        f"held out: something of {sides.held_out} of {len(found.usable)} videos, "
+        f"split by {found.rule}"
+    )
+    obstacles = list(_obstacles(found, sides, params))
     for obstacle in obstacles:
         typer.secho(f"extract would stop: {obstacle}", fg="yellow", err=True)
     raise typer.Exit(bool(obstacles))
@@ -122,9 +130,9 @@ def _print_skips(found: "Check") -> None:
     _print_rest(len(found.skips), err=True)
 
 
-def _obstacles(found: "Check", params: "ExtractParams") -> Iterator[str]:
+def _obstacles(found: "Check", sides: "Sides", params: "ExtractParams") -> Iterator[str]:
     """Say why extract would stop, as far as headers tell."""
-    from cvg.videos.check import foresee_split
+    from cvg.videos.split import advice
 
     if not found.usable:
         yield "no video can be used"
@@ -134,21 +142,11 @@ def _obstacles(found: "Check", params: "ExtractParams") -> Iterator[str]:
             f"{len(found.skips)} of {found.found} videos cannot be used, more than "
             f"extract.max_skipped = {params.max_skipped:g} of them"
         )
-    sides = foresee_split(found, params)
-    typer.echo(
-        f"held out: something of {sides.held_out} of {len(found.usable)} videos, "
-        f"split by {sides.rule}"
-    )
+    entries = [video.entry for video in found.usable]
     if sides.train == 0:
-        yield "nothing would be for training. Let the manifest hold out less"
-    if sides.held_out == 0 and sides.rule == "video":
-        yield "nothing would be held out. Add videos, or set extract.split to time"
-    if sides.held_out == 0 and sides.rule == "time":
-        yield (
-            "nothing would be held out: the videos are too short for extract.min_frames = "
-            f"{params.min_frames} held-out frames each (extract.held_out = {params.held_out:g}). "
-            "Add longer videos, or set extract.split to video"
-        )
+        yield f"nothing would be for training: {advice(entries, found.rule, 'train')}"
+    if sides.held_out == 0:
+        yield f"nothing would be held out: {advice(entries, found.rule, 'held_out')}"
 
 
 def _print_rest(count: int, *, err: bool) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cvg.imports.kinds import Kind, View
+from pipeline.options import finite
 
 if TYPE_CHECKING:
     from cvg.imports.account import Import
@@ -35,8 +36,13 @@ def import_data(
     ] = None,
     fps: Annotated[
         float | None,
-        typer.Option(min=0.01, max=1000, help="bair, sky, moving-mnist: frames a second."),
+        typer.Option(
+            min=0.01, max=1000, callback=finite, help="bair, sky, moving-mnist: frames a second."
+        ),
     ] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="folder: links may lead outside of it.")
+    ] = False,
 ) -> None:
     """Write a manifest of a public data set, and say what was left out and why."""
     from cvg.imports.account import Request
@@ -50,6 +56,7 @@ def import_data(
         held_out=held_out,
         annotations=tuple(annotations) if annotations else None,
         fps=fps,
+        follow_links=follow_links or None,
     )
     account = run_import(kind, request, replace=force)
     _print_account(account)
@@ -71,8 +78,12 @@ def _print_account(account: "Import") -> None:
     for what, reason in account.left_out:
         reasons[reason].append(what)
     for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
-        shown = ", ".join(names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
+        times = Counter(names)
+        words = [name if count == 1 else f"{name} ({count})" for name, count in times.items()]
+        shown = ", ".join(words[:MAX_NAMES]) + (", ..." if len(words) > MAX_NAMES else "")
         typer.secho(f"left out {len(names)}, {reason}: {shown}", fg="yellow", err=True)
+    for warning in account.warnings:
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
     typer.echo(
         f"found {account.found} = used {len(account.rows)} + left out {len(account.left_out)}"
     )

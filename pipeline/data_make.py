@@ -1,10 +1,12 @@
 """Make data: clips of which everything is known, and clips of games with their buttons."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cvg.shapes.scene import MAX_SIZE, MIN_SIZE, Borders
+from pipeline.options import finite
 
 if TYPE_CHECKING:
     from cvg.games.play import Game
@@ -16,18 +18,14 @@ app = typer.Typer(
 CHECKED = 50
 
 
-class BordersChoice(StrEnum):
-    """As cvg.shapes.scene.Borders, which is not imported for --help."""
-
-    WRAP = "wrap"
-    BOUNCE = "bounce"
-
-
 OutArgument = Annotated[
     Path, typer.Argument(help="Folder to write; an older set in it is replaced.")
 ]
 SeedOption = Annotated[int, typer.Option(help="Other seeds give other data.")]
 EpisodesOption = Annotated[int, typer.Option(min=1, help="Games played, one clip each.")]
+SizeOption = Annotated[
+    int, typer.Option(min=MIN_SIZE, max=MAX_SIZE, help="Height and width, pixels.")
+]
 LengthOption = Annotated[int, typer.Option(min=1, help="Frames of a clip.")]
 
 
@@ -41,12 +39,10 @@ def shapes(
     out: OutArgument,
     clips: Annotated[int, typer.Option(min=1, help="Clips to make.")] = 500,
     frames: Annotated[int, typer.Option(min=2, help="Frames of a clip.")] = 16,
-    size: Annotated[int, typer.Option(min=32, max=256, help="Height and width, pixels.")] = 64,
+    size: SizeOption = 64,
     seed: SeedOption = 0,
     number: Annotated[int, typer.Option("--shapes", min=1, max=2, help="Shapes in each clip.")] = 1,
-    borders: Annotated[
-        BordersChoice, typer.Option(help="What shapes do at the edge.")
-    ] = BordersChoice.WRAP,
+    borders: Annotated[Borders, typer.Option(help="What shapes do at the edge.")] = Borders.WRAP,
     texture: Annotated[
         bool, typer.Option("--texture/--plain", help="A faint pattern on the ground, or none.")
     ] = True,
@@ -60,16 +56,23 @@ def shapes(
         ),
     ] = 0,
     held_out_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the clips held out besides.")
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            callback=finite,
+            help="Share of the clips held out besides; above 0 it is one clip at least.",
+        ),
     ] = 0.1,
-    fps: Annotated[float, typer.Option(min=1, max=1000, help="Frames a second.")] = 10,
+    fps: Annotated[
+        float, typer.Option(min=1, max=1000, callback=finite, help="Frames a second.")
+    ] = 10,
 ) -> None:
     """Make clips of moving shapes with captions, classes, actions and maps that are exactly true.
 
     Clip k depends on the seed, on k and on the looks alone, byte for byte on every machine.
     """
     from cvg.shapes.make import SetSettings, check_sample, make_shapes
-    from cvg.shapes.scene import Borders
     from cvg.shapes.world import WorldSettings
 
     world = WorldSettings(
@@ -77,7 +80,7 @@ def shapes(
         size=size,
         seed=seed,
         shapes=number,
-        borders=Borders(borders.value),
+        borders=borders,
         texture=texture,
         turns=turns,
     )
@@ -89,6 +92,13 @@ def shapes(
         f"{out}: {clips} clips, {counts.get('train', 0)} for training, "
         f"{counts.get('held_out', 0)} held out"
     )
+    if not counts.get("held_out"):
+        typer.secho(
+            "no clip is held out, and extraction needs some: give --held-out-share above 0, or "
+            "more clips for --hold-out",
+            fg="yellow",
+            err=True,
+        )
     right, read = check_sample(out, CHECKED)
     typer.echo(f"read from the pixels, {right} of {read} clips are as their captions say")
 
@@ -115,7 +125,7 @@ def crafter(
     out: OutArgument,
     episodes: EpisodesOption = 20,
     frames: LengthOption = 200,
-    size: Annotated[int, typer.Option(min=32, max=256, help="Height and width, pixels.")] = 64,
+    size: SizeOption = 64,
     seed: SeedOption = 0,
 ) -> None:
     """Play Crafter with random buttons, and write frames and buttons."""

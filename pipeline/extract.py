@@ -1,6 +1,5 @@
 """The stage that turns videos into stored frames."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ from pipeline.stage import (
     PARAMS_PATH,
     ParamsOption,
     SetOption,
+    WorkersOption,
     path_option,
     resolve_paths,
     stage_run,
@@ -32,20 +32,13 @@ def extract(
         ),
     ] = None,
     out: Annotated[Path | None, path_option("Folder for the frames.")] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            envvar="CVG_WORKERS",
-            help="Processes that decode; the result is the same for any number.",
-            show_default="one for each core",
-        ),
-    ] = None,
+    workers: WorkersOption = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
 ) -> None:
     """Decode videos once, resize, split and store the frames."""
     from cvg.frames import extract as frames
+    from cvg.videos.pool import available_cores
 
     paths = resolve_paths("extract", {"out": out}, overrides=overrides)
     with stage_run(
@@ -56,7 +49,7 @@ def extract(
             out=paths["out"],
             params=run.params.extract,
             seed=run.params.seed,
-            workers=workers or len(os.sched_getaffinity(0)),
+            workers=workers or available_cores(),
         )
         _print_account(report)
         for name in ARTIFACTS:

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 ParamsOption = Annotated[
     Path, typer.Option("--params", help="File of parameters.", rich_help_panel="Parameters")
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        envvar="CVG_WORKERS",
+        help="Processes that read videos; the result is the same for any number.",
+        show_default="one for each core",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -110,6 +110,31 @@ def test_runs_of_the_chain_and_of_experiments_are_in_one_mlflow_store(chain):
     assert trained.data.params["vqgan.width"] == "32"
 
 
+def test_an_experiment_on_other_data_runs_the_whole_chain(chain):
+    chain.run("cvg data make shapes data/shapes --clips 24 --size 32")
+    try:
+        output = chain.run(
+            "dvc exp run -S extract.manifest=data/shapes/manifest.csv -S extract.shots=none"
+        )
+        report = json.loads((chain.folder / "data/frames/report.json").read_text())
+        figures = json.loads((chain.folder / "reports/metrics.json").read_text())
+    finally:
+        chain.run("git checkout --quiet -- .")
+        chain.run("dvc checkout --force --quiet")
+    assert ran(output) == [
+        "extract",
+        "train_vqgan",
+        "tokenize",
+        "train_transformer@top",
+        "train_transformer@bottom",
+        "sample",
+        "evaluate",
+        "report",
+    ]
+    assert (report["found"], report["used"]) == (24, 24)
+    assert figures["sample"]["psnr"] > 0
+
+
 def test_the_same_parameters_give_the_same_bytes(chain):
     """Trained and tokenized once more, the codes that DVC hashed are equal."""
     import yaml

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -24,17 +23,16 @@ from cvg.frames.report import MOTION_EDGES, ExtractReport, UsedVideo, write_repo
 from cvg.frames.store import FrameStore
 from cvg.frames.writer import FrameWriter
 from cvg.progress import Steps
-from cvg.segments import Segment, Split
+from cvg.segments import SPLITS, Segment, Split
 from cvg.videos.check import check_manifest
 from cvg.videos.location import UnusableError
 from cvg.videos.manifest import Entry, Manifest, read_manifest
 from cvg.videos.pool import run_in_order
 from cvg.videos.skips import Skip
-from cvg.videos.split import choose_rule, join_units, split_by_video
+from cvg.videos.split import Rule, advice, check_sides, choose_rule, join_units, split_by_video
 
 BYTES_PER_MB = 1_000_000
 MAX_REASONS = 20
-SPLITS: tuple[Split, ...] = ("train", "held_out")
 
 
 def extract(
@@ -59,7 +57,8 @@ def extract(
     manifest = read_manifest(
         manifest_path, folder_files=params.folder_files, follow_links=params.follow_links
     )
-    rule = _settle_rule(manifest_path, manifest, params)
+    rule = _settle_rule(manifest_path, manifest, params, workers=workers)
+    check_sides(manifest_path, manifest.entries, rule)
     with replacing_folder(out, marker="store.json") as folder:
         writer = FrameWriter(
             folder,
@@ -71,7 +70,7 @@ def extract(
             intake = Intake(
                 writer=writer,
                 params=params,
-                cut_in_time=rule == "time",
+                rule=rule,
                 last_starts=_last_starts(manifest.entries),
             )
             skips = _take_all(manifest, intake, folder=folder, workers=workers)
@@ -81,18 +80,21 @@ def extract(
             used = _index(intake.taken, writer=writer, share=params.held_out, seed=seed)
         report = _account(manifest, intake, skips, used)
         _check_skipped(report, manifest_path, params)
-        _check_both_sides(report, manifest_path, rule)
+        _check_both_sides(report, manifest_path, manifest.entries, rule)
         write_report(report, folder)
         _draw(report, folder)
     return report
 
 
-def _settle_rule(path: Path, manifest: Manifest, params: ExtractParams) -> Literal["video", "time"]:
-    """Settle `auto` by the number of videos that look usable, before the first is decoded."""
+def _settle_rule(path: Path, manifest: Manifest, params: ExtractParams, *, workers: int) -> Rule:
+    """Settle `auto`, before the first video is decoded."""
     count = len(manifest.entries)
-    if params.split == "auto" and count >= params.split_min_videos:
-        count = len(check_manifest(path, params).usable)
-    return choose_rule(params.split, num_videos=count, min_videos=params.split_min_videos)
+    least = params.split_min_videos
+    by_number = choose_rule(params.split, manifest.entries, min_videos=count + 1) == "time"
+    if params.split == "auto" and by_number and count >= least:
+        # Only the number of those that look usable says whether there are enough.
+        return check_manifest(path, params, workers=workers).rule
+    return choose_rule(params.split, manifest.entries, min_videos=least)
 
 
 def _last_starts(entries: Iterable[Entry]) -> Mapping[Path, float]:
@@ -238,21 +240,17 @@ def _with_reasons(head: str, skips: Sequence[Skip]) -> str:
     return "\n  ".join([head, *lines])
 
 
-def _check_both_sides(report: ExtractReport, manifest_path: Path, rule: str) -> None:
-    other = "video" if rule == "time" else "time"
+def _check_both_sides(
+    report: ExtractReport, manifest_path: Path, entries: Sequence[Entry], rule: Rule
+) -> None:
     for split, frames in report.frames.items():
         if frames == 0:
-            raise UserError(
-                "\n  ".join(
-                    [
-                        f"{manifest_path}: no frames are left for {split} after the split by "
-                        f"{rule}; {report.sum_sentence()}. Every later stage needs both sides: add "
-                        f"videos, set extract.split to {other}, or change extract.held_out or "
-                        "extract.min_frames in params.yaml",
-                        *(note.sentence() for note in report.notes[:MAX_REASONS]),
-                    ]
-                )
+            head = (
+                f"{manifest_path}: no frames are left for {split}; {report.sum_sentence()}. Every "
+                f"later stage needs both sides: {advice(entries, rule, split)}"
             )
+            lines = [note.sentence() for note in report.notes[:MAX_REASONS]]
+            raise UserError("\n  ".join([head, *lines]))
 
 
 def _draw(report: ExtractReport, folder: Path) -> None:

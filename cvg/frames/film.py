@@ -102,7 +102,7 @@ def _shoot(order: Order) -> Film:
         broken = _wind(reel, entry, params)
     _check_not_empty(reel, entry)
     times_s = np.array(reel.times_s)
-    numbers = np.array(reel.numbers)
+    numbers = np.array(reel.numbers, dtype=np.int64)
     changes = np.array(reel.changes, dtype=np.float32)
     whole = None if broken or not reel.at_end else reel.num_read
     if entry.map is not None:
@@ -138,6 +138,7 @@ class _Reel:
         self.changes = array("f")
         self.largest_offset_s = 0.0
         self.num_read = 0
+        self.last_read_s = 0.0
         self.at_end = False
         self.digest = xxhash.xxh3_128()
         self._file = file
@@ -146,8 +147,10 @@ class _Reel:
         self._filled = 0
 
     def take(self, time_s: float, frame: SourceFrame) -> None:
+        pixels = frame.pixels()
+        # Only now, because there may be none, and what was taken before is kept then.
         self._filled += 1
-        self._block[self._filled] = frame.pixels()
+        self._block[self._filled] = pixels
         self.numbers.append(frame.index)
         self.times_s.append(time_s)
         self.largest_offset_s = max(self.largest_offset_s, abs(frame.time_s - time_s))
@@ -192,6 +195,7 @@ def _wind(reel: _Reel, entry: Entry, params: ExtractParams) -> UnusableError | N
     frames = read_frames(entry.path, look=look, limits=read_limits(params), fps=entry.fps)
     try:
         for time_s, frame in _chosen(_counted(frames, reel), entry, params):
+            _check_room(reel, params)
             reel.take(time_s, frame)
     except UnusableError as error:
         if params.on_truncated == "skip" or error.code not in BREAKS:
@@ -202,9 +206,20 @@ def _wind(reel: _Reel, entry: Entry, params: ExtractParams) -> UnusableError | N
     return None
 
 
+def _check_room(reel: _Reel, params: ExtractParams) -> None:
+    """Refuse one frame more than the limit, which frames far apart in time reach by copies."""
+    if len(reel.numbers) == params.limits.frames:
+        raise UnusableError(
+            SkipCode.TOO_LONG,
+            f"found more than {params.limits.frames} frames at the rate of extract.fps; "
+            "expected at most that many",
+        )
+
+
 def _counted(frames: Iterable[SourceFrame], reel: _Reel) -> Iterator[SourceFrame]:
     for frame in frames:
         reel.num_read += 1
+        reel.last_read_s = frame.time_s
         yield frame
     reel.at_end = True
 
@@ -319,8 +334,10 @@ def _range_notes(
     if broken is not None:
         text = f"the {len(reel.numbers)} frames before a break are kept: {broken.reason}"
         yield NoteCode.CUT_KEPT, text
-    last_s = reel.times_s[-1]
-    if entry.end_s is not None and reel.at_end and last_s + END_TOLERANCE_S < entry.end_s:
+    last_s = reel.last_read_s
+    # The last frame is shown for as long as the others are on average.
+    stop_s = last_s + max(END_TOLERANCE_S, last_s / max(1, reel.num_read - 1))
+    if entry.end_s is not None and reel.at_end and stop_s < entry.end_s:
         yield (
             NoteCode.RANGE_CUT,
             f"end is {entry.end_s:g} s, but the last frame is at {last_s:.2f} s",

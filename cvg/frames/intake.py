@@ -15,16 +15,15 @@ from cvg.frames.film import Film, Order
 from cvg.frames.report import motion_histogram
 from cvg.frames.writer import FrameWriter
 from cvg.segments import Split
-from cvg.videos.check import shared_moments
 from cvg.videos.location import UnusableError
 from cvg.videos.manifest import Entry
 from cvg.videos.skips import Note, NoteCode, SkipCode
-from cvg.videos.split import split_by_time
+from cvg.videos.split import Rule, shared_moments, split_by_time
 
 FRAMES_AT_ONCE = 256
 SEVERAL_RANGES = (
     "all of it is for training: where a file has several ranges, only the end of the last is held "
-    "out, so that no moment of it stands on both sides"
+    "out (nothing, if that one is skipped), so that no moment stands on both sides"
 )
 
 
@@ -86,7 +85,7 @@ class Intake:
     Attributes:
         writer: of the store.
         params: what is taken, and how it is cut.
-        cut_in_time: whether the end of each film is held out, or whole films.
+        rule: whether the end of each film is held out, or whole films.
         last_starts: for each file, where the last of its ranges starts, seconds.
         taken: what is in the store, in the order of the manifest.
         notes: on what is in the store.
@@ -96,7 +95,7 @@ class Intake:
 
     writer: FrameWriter
     params: ExtractParams
-    cut_in_time: bool
+    rule: Rule
     last_starts: Mapping[Path, float]
     taken: list[Taken] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -133,8 +132,11 @@ class Intake:
             if entry.range_s == other.range_s:
                 reason = f"found the content of {other.name}; expected each video once"
                 raise UnusableError(SkipCode.DUPLICATE, reason)
-            if self.cut_in_time and (entry.path != other.path or entry.overlaps(other)):
-                raise UnusableError(SkipCode.DUPLICATE, shared_moments(other))
+            if self.rule == "time" and entry.path != other.path:
+                reason = f"found the content of {other.name}; expected one file for all its ranges"
+                raise UnusableError(SkipCode.DUPLICATE, reason)
+            if reason := shared_moments(entry, other, self.rule):
+                raise UnusableError(SkipCode.DUPLICATE, reason)
         if film.content in self.by_content:
             name = self.by_content[film.content].name
             reason = f"found the very frames of {name}; expected each video once"
@@ -156,13 +158,14 @@ class Intake:
             UnusableError: there are too few.
         """
         whole = range(film.num_frames)
-        if entry.split is not None or not self.cut_in_time:
+        if entry.split is not None or self.rule == "video":
             return self._pieces(film, [(entry.split, whole)])
         if (entry.start_s or 0.0) < self.last_starts[entry.path]:
             note = (NoteCode.ALL_FOR_TRAINING, SEVERAL_RANGES)
             return self._pieces(film, [("train", whole)], note)
-        gap = math.ceil(self.params.split_gap_s * film.fps - 1e-6)
-        train, held_out = split_by_time(len(whole), share=self.params.held_out, gap=gap)
+        train, held_out = split_by_time(
+            film.times_s.tolist(), share=self.params.held_out, gap_s=self.params.split_gap_s
+        )
         if not self._long_enough(film, held_out):
             text = (
                 f"all of its {len(whole)} frames are for training; the held-out part would have "
@@ -172,8 +175,8 @@ class Intake:
         if not self._long_enough(film, train):
             self._refuse_short(
                 len(train),
-                f" for training of {len(whole)}, after {len(held_out)} held out and a gap of "
-                f"{gap},",
+                f" for training of {len(whole)}, before {len(held_out)} held out and a gap of "
+                f"{held_out.start - train.stop},",
             )
         return self._pieces(film, [("train", train), ("held_out", held_out)])
 

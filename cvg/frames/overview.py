@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cvg.files import replacing_file
-from cvg.frames.report import MOTION_EDGES, SPLITS, ExtractReport
+from cvg.frames.report import MOTION_EDGES, ExtractReport
+from cvg.segments import SPLITS
 
 INCHES = (14, 9)
 DOTS_PER_INCH = 100
@@ -81,7 +82,7 @@ def _draw(figure: Figure, report: ExtractReport) -> None:
     )
     _draw_bars(
         rates,
-        {f"{fps:.5g}": count for fps, count in report.rates.items()},
+        {f"{fps:.7g}": count for fps, count in report.rates.items()},
         title="Frames a second, videos",
     )
     _draw_motion(motion, report)

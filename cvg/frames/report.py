@@ -16,11 +16,10 @@ from jaxtyping import Float32, Int64
 
 from cvg.errors import UserError
 from cvg.files import read_json, replacing_file, write_json
-from cvg.segments import Segment, Split
+from cvg.segments import SPLITS, Segment, Split
 from cvg.videos.skips import Note, Skip
 
 FORMAT_VERSION = 2
-SPLITS: tuple[Split, ...] = ("train", "held_out")
 
 # Bounds of the bins of motion, grey levels: one bin for what stands still, then two for each
 # doubling. No change is larger than 255.
@@ -38,16 +37,15 @@ class UsedVideo:
         file: as the manifest names it.
         row: line of the manifest, None for a folder of videos.
         sha256: of the file.
-        width: pixels of the source, upright.
-        height: pixels of the source, upright.
+        width: pixels of the source, before any rotation.
+        height: pixels of the source, before any rotation.
         frames: kept at the rate wanted, over all ranges, before anything was dropped.
         fps: frames a second as stored.
         seconds: length of what was kept, over all ranges.
         motion: mean absolute change between successive kept frames, grey levels of 0 to 255; 0
             where only one was kept.
         shots: number of shots found, 1 where there is no cut.
-        dropped: frames kept but stored in no segment, by reason: "gap", "short_shots",
-            "short_parts".
+        dropped: frames kept but stored in no segment, by reason: "gap", "short_shots".
         segments: parts in the store.
     """
 

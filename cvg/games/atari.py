@@ -59,4 +59,10 @@ def atari(name: str, *, frame_skip: int, seed: int) -> Game:
             frame += 1
 
     names = [button.name.lower() for button in buttons]
-    return Game(name=name, buttons=names, fps=_CONSOLE_FPS / frame_skip, play=play)
+    return Game(
+        name=name,
+        buttons=names,
+        fps=_CONSOLE_FPS / frame_skip,
+        settings={"frame_skip": frame_skip},
+        play=play,
+    )

@@ -49,4 +49,4 @@ def crafter(*, size: int, seed: int) -> Game:
             frame += 1
 
     names = list(World(size=(size, size), seed=0).action_names)
-    return Game(name="crafter", buttons=names, fps=_FPS, play=play)
+    return Game(name="crafter", buttons=names, fps=_FPS, settings={"size": size}, play=play)

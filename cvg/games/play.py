@@ -1,7 +1,7 @@
 """Writing what happens in a game while somebody presses buttons at random, with the buttons."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -27,6 +27,7 @@ class Game:
         name: becomes the label of its clips.
         buttons: names of the actions.
         fps: frames a second.
+        settings: what else its pictures depend on, by name.
         play: takes the number of an episode and a policy (from the number of a frame to the number
             of a button), and gives frames with the button pressed at each, until the game is over.
     """
@@ -34,6 +35,7 @@ class Game:
     name: str
     buttons: Sequence[str]
     fps: float
+    settings: Mapping[str, int]
     play: Callable[[int, "Policy"], Iterator[tuple[UInt8[np.ndarray, "h w 3"], int]]]
 
 
@@ -95,11 +97,15 @@ def record(folder: Path, game: Game, *, episodes: int, frames: int, seed: int) -
         for episode in range(episodes):
             policy = random_policy(seed, episode, len(game.buttons))
             pictures, pressed = zip(*islice(game.play(episode, policy), frames), strict=True)
+            # With all that the pixels depend on, because DVC watches the manifest, not the clips.
             row: dict[str, object] = {
                 "path": f"clips/{episode:05}.npy",
                 "label": game.name,
                 "fps": f"{game.fps:g}",
                 "actions": f"actions/{episode:05}.npy",
+                **game.settings,
+                "frames": frames,
+                "seed": seed,
             }
             np.save(temporary / str(row["path"]), np.stack(pictures))
             actions = np.eye(len(game.buttons), dtype=np.float32)[list(pressed)]

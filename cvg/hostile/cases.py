@@ -1,13 +1,13 @@
 """Cases: an input that may come, and what is declared to happen to it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from cvg.videos.skips import NoteCode, SkipCode
 
-Outcome = Literal["used", "skipped", "stopped"]
+Outcome = Literal["used", "skipped", "stopped"]  # that can be declared
 Make = Callable[[Path], None]
 
 
@@ -38,7 +38,7 @@ class Expected:
         says: what the message of the stop holds.
         notes: of a used one, exactly these.
         planted: what the frames of a used one show, None where they show nothing.
-        absent: a name in the folder of the run that must not have come into being.
+        absent: a name beside the corpus that must not have come into being.
     """
 
     outcome: Outcome
@@ -50,7 +50,7 @@ class Expected:
 
     def sentence(self) -> str:
         """Give the outcome as a few words."""
-        return " ".join([self.outcome, *([self.code] if self.code else []), *sorted(self.notes)])
+        return few_words(self.outcome, self.code, self.notes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +93,20 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class BadParams:
-    """A file of parameters with a mistake: the good one, with `old` replaced by `new`."""
+    """A file of parameters with a mistake: the good one, where `old` (a pattern) is now `new`."""
 
     case: Case
     old: str
     new: str
+
+
+def few_words(outcome: str, code: SkipCode | None, notes: Iterable[NoteCode]) -> str:
+    """Put an outcome into words.
+
+    >>> few_words("skipped", SkipCode.TRUNCATED, [])
+    'skipped TRUNCATED'
+    """
+    return " ".join([outcome, *([code] if code else []), *sorted(notes)])
 
 
 def used(planted: Planted | None = None, *notes: NoteCode) -> Expected:

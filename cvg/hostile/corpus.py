@@ -14,7 +14,7 @@ from cvg.frames.extract import extract
 from cvg.frames.store import FrameStore
 from cvg.hostile.cases import Run
 from cvg.hostile.films import MAX_FRAMES, films_run
-from cvg.hostile.judge import Outcome, Seen, Verdict, look_up
+from cvg.hostile.judge import BadOutcome, Seen, Verdict, look_up
 from cvg.hostile.spoilt_params import bad_params, spoil
 from cvg.hostile.tables import kept_run, lone_runs, rows_run
 from cvg.params import load_params
@@ -80,6 +80,8 @@ def hostile_params(params: ExtractParams, changes: Mapping[str, object]) -> Extr
         "fps": None,
         "stride": 1,
         "shots": "adaptive",
+        "shot_ratio": 3.0,
+        "shot_change": 15.0,
         "on_truncated": "skip",
         "follow_links": False,
         "split": "video",
@@ -99,7 +101,7 @@ def try_params(folder: Path, params_path: Path) -> Iterator[Verdict]:
         params_path: the good one.
 
     Raises:
-        UserError: the good one cannot be read, or has not the lines to be spoilt.
+        UserError: the good one has not the lines to be spoilt.
     """
     text = params_path.read_text(encoding="utf-8")
     place = folder / "parameters"
@@ -153,7 +155,7 @@ def _try_run(
         seen = [_stop_of(error)] * len(run.cases)
     for case, one in zip(run.cases, seen, strict=True):
         trap = case.expected.absent
-        sprung = trap is not None and (place / trap).exists()
+        sprung = trap is not None and (folder.resolve().parent / trap).exists()
         yield Verdict(
             run=run.name, case=case, seen=replace(one, wrong="it was unpickled") if sprung else one
         )
@@ -162,5 +164,5 @@ def _try_run(
 def _stop_of(error: BaseException) -> Seen:
     if isinstance(error, UserError):
         return Seen(outcome="stopped", text=str(error))
-    outcome: Outcome = "hung" if isinstance(error, _HungError) else "crashed"
+    outcome: BadOutcome = "hung" if isinstance(error, _HungError) else "crashed"
     return Seen(outcome=outcome, text=f"{type(error).__name__}: {error}")

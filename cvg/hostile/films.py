@@ -88,7 +88,8 @@ def _good() -> Iterator[_Piece]:
 
 
 def _unusual() -> Iterator[_Piece]:
-    """Yield films that are sound, but not what a reader may take for granted; numbers 31 on."""
+    """Yield films that are sound, but not what a reader may take for granted; numbers 30 on."""
+    yield _film("tags/Latin-1.avi", "tag that is not UTF-8", AVI, 30, change=_latin_1)
     times = (*UNEVEN_MS, *range(1000, 2000, 40))
     odd = replace(MP4, times_ms=times, frames=len(times))
     for film, turns in enumerate((1, 2, 3), 31):
@@ -381,6 +382,12 @@ def _turner(recipe: Recipe) -> Change:
     sides = (recipe.width, recipe.height)
     width, height = sides[::-1] if recipe.turns % 2 else sides
     return lambda data: damage.turn(data, turns=recipe.turns, width=width, height=height)
+
+
+def _latin_1(data: bytes) -> bytes:
+    """Spoil the name of the program that wrote an AVI."""
+    place = data.index(b"Lavf")
+    return data[:place] + "café".encode("latin-1") + data[place + 4 :]
 
 
 def _static(planted: Planted | None = None) -> Expected:

@@ -3,20 +3,20 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from cvg.frames.report import ExtractReport, UsedVideo
 from cvg.frames.store import FrameStore
-from cvg.hostile.cases import Case, Planted, Run
+from cvg.hostile.cases import Case, Outcome, Planted, Run, few_words
 from cvg.hostile.pictures import film_of, frame_of, is_upright
 from cvg.videos.skips import NoteCode, SkipCode
 
 DARK = 40  # grey levels; a background of black is below
 
-Outcome = Literal["used", "skipped", "stopped", "lost", "hung", "crashed"]
-BAD_OUTCOMES: tuple[Outcome, ...] = ("lost", "hung", "crashed")
+BadOutcome = Literal["lost", "hung", "crashed"]
+BAD_OUTCOMES = get_args(BadOutcome)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Seen:
         wrong: what is wrong with its stored frames, or with what was left behind.
     """
 
-    outcome: Outcome
+    outcome: Outcome | BadOutcome
     code: SkipCode | None = None
     text: str = ""
     notes: frozenset[NoteCode] = frozenset()
@@ -39,8 +39,8 @@ class Seen:
 
     def sentence(self) -> str:
         """Give the outcome as a few words."""
-        words = [self.outcome, *([self.code] if self.code else []), *sorted(self.notes)]
-        return " ".join(words) + (f", but {self.wrong}" if self.wrong else "")
+        words = few_words(self.outcome, self.code, self.notes)
+        return words + (f", but {self.wrong}" if self.wrong else "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Mistakes in params.yaml; each must be told with its line."""
 
+import re
 from collections.abc import Iterator
 
 from cvg.errors import UserError
@@ -11,26 +12,30 @@ BOMB_LEVELS = 12
 def bad_params() -> Iterator[BadParams]:
     """Yield files of parameters with one mistake each."""
     changes = {
-        "unknown key": ("  frame_size:", "  frame_sizes:", "did you mean frame_size?"),
-        "wrong type": ("  frame_size: 64", "  frame_size: [64, 64]", "extract.frame_size: "),
-        "number in quotes": ("seed: 0", 'seed: "0"', "seed: "),
-        "negative number": ("  min_frames: 16", "  min_frames: -16", "extract.min_frames: "),
-        "not a number": ("  held_out: 0.2", "  held_out: .nan", "extract.held_out: "),
-        "tab": ("  min_frames:", "\tmin_frames:", "not valid YAML"),
-        "key twice": ("  min_frames: 16", "  min_frames: 16\n  min_frames: 17", "not valid YAML"),
+        "unknown key": ("^  frame_size:", "  frame_sizes:", "did you mean frame_size?"),
+        "wrong type": (r"^  frame_size: \S+", "  frame_size: [64, 64]", "extract.frame_size: "),
+        "number in quotes": (r"^seed: \S+", 'seed: "0"', "seed: "),
+        "negative number": (r"^  min_frames: \S+", "  min_frames: -16", "extract.min_frames: "),
+        "not a number": (r"^  held_out: \S+", "  held_out: .nan", "extract.held_out: "),
+        "tab": ("^  min_frames:", "\tmin_frames:", "not valid YAML"),
+        "key twice": (
+            r"^  min_frames: \S+",
+            "  min_frames: 9\n  min_frames: 8",
+            "not valid YAML",
+        ),
         "tag of a Python object": (
-            "seed: 0",
+            r"^seed: \S+",
             "seed: !!python/object/apply:os.mkdir [unpickled]",
             "seed: ",
         ),
-        "key without a value": ("  min_frames: 16", "  min_frames:", "extract.min_frames: "),
-        "bracket that is not closed": ("extract:", "extract: {", "not valid YAML"),
+        "key without a value": (r"^  min_frames: \S+", "  min_frames:", "extract.min_frames: "),
+        "bracket that is not closed": ("^extract:", "extract: {", "not valid YAML"),
     }
     for title, (old, new, says) in changes.items():
         yield BadParams(case=_case(title, says), old=old, new=new)
     yield BadParams(
         case=_case("references that multiply", "write the values out"),
-        old="seed: 0",
+        old=r"^seed: \S+",
         new=f"{_bomb()}\nseed: 0",
     )
 
@@ -41,12 +46,13 @@ def spoil(text: str, mistake: BadParams) -> str:
     Raises:
         UserError: the file has not the line in which it would be made.
     """
-    if mistake.old not in text:
+    spoilt, count = re.subn(mistake.old, lambda _: mistake.new, text, count=1, flags=re.MULTILINE)
+    if count == 0:
         raise UserError(
-            f"params.yaml: found no `{mistake.old.strip()}`, in which `{mistake.case.title}` would "
-            "be tried; expected the committed values, see `cvg preset demo`"
+            f"params.yaml: found no line like `{mistake.old}`, in which `{mistake.case.title}` "
+            "would be tried; expected keys in the order and indentation of the committed file"
         )
-    return text.replace(mistake.old, mistake.new, 1)
+    return spoilt
 
 
 def _case(title: str, says: str) -> Case:

@@ -441,10 +441,6 @@ def _picture(number: int, recipe: Recipe) -> Make:
     return holding(lambda: encode_picture(film, number, recipe=recipe))
 
 
-def _large_picture() -> bytes:
-    return damage.claim_png_size(encode_picture(0, 0, recipe=Recipe()), 60000)
-
-
 def _frames_array(path: Path) -> None:
     frames = [pixels_of(FILM, film=ARRAY_FILM, number=number) for number in NUMBERS]
     path.write_bytes(_npy_bytes(np.stack(frames)))
@@ -479,11 +475,13 @@ def _claim(shape: tuple[int, ...], kind: str) -> bytes:
 
 
 def _pickled(path: Path) -> None:
-    """Write an .npy file that makes a folder beside it where it is unpickled."""
+    """Write an .npy file that makes a folder beside the corpus where it is unpickled."""
     buffer = io.BytesIO()
     header = {"descr": "|O", "fortran_order": False, "shape": (len(NUMBERS), 2)}
     np.lib.format.write_array_header_1_0(buffer, header)
-    path.write_bytes(buffer.getvalue() + pickle.dumps(_Trap(str(path.parent / UNPICKLED))))
+    # The corpus itself is made under another name than it has later; what holds it is not.
+    trap = path.resolve().parents[2] / UNPICKLED
+    path.write_bytes(buffer.getvalue() + pickle.dumps(_Trap(str(trap))))
 
 
 class _Trap:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cvg.errors import UserError
 from cvg.imports.kinds import Kind, View
+from cvg.videos.location import shown
 
 MAX_NAMES = 6
 
@@ -24,6 +25,7 @@ class Request:
         held_out: number of clips at the end that are held out.
         annotations: CSV files of the official annotations.
         fps: frames a second of clips whose files do not say theirs.
+        follow_links: whether links may lead outside of a folder of videos.
     """
 
     folder: Path
@@ -33,6 +35,7 @@ class Request:
     held_out: int | None = None
     annotations: Sequence[Path] | None = None
     fps: float | None = None
+    follow_links: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +47,14 @@ class Import:
         rows: of the manifest.
         left_out: what, as the data name it, and the reason; equal reasons are equal texts.
         found: number of things looked at.
+        warnings: what the user may want to mend, as sentences.
     """
 
     kind: Kind
     rows: tuple[Mapping[str, object], ...]
     left_out: tuple[tuple[str, str], ...]
     found: int
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.found != len(self.rows) + len(self.left_out):
@@ -66,6 +71,7 @@ class Ledger:
         self._home = request.manifest.parent.resolve()
         self._rows: list[dict[str, object]] = []
         self._left_out: list[tuple[str, str]] = []
+        self._warnings: list[str] = []
 
     def use(self, path: Path, *, what: str, **cells: object) -> None:
         """Add a row; it is left out instead where a manifest cannot hold the name.
@@ -79,19 +85,28 @@ class Ledger:
         named = {key: self._cell(value) for key, value in row.items()}
         texts = [value for value in named.values() if isinstance(value, str)]
         if not all(_is_writable(text) for text in texts):
-            self.leave(what, "a name that is not UTF-8 or that begins or ends with a space")
+            self.leave(
+                what, "a text that is not UTF-8, holds a NUL, or begins or ends with a space"
+            )
         else:
             self._rows.append(named)
 
     def leave(self, what: str, reason: str) -> None:
         """Leave something out; `reason` names no single file, so that reasons can be counted."""
-        # A name that is not UTF-8 is shown escaped, so that it can be printed.
-        self._left_out.append((os.fsencode(what).decode("utf-8", "backslashreplace"), reason))
+        self._left_out.append((shown(what), reason))
+
+    def warn(self, sentence: str) -> None:
+        """Say something about the whole."""
+        self._warnings.append(sentence)
 
     def close(self, *, found: int) -> Import:
         """Give the account; `found` is counted apart from rows and what was left out."""
         return Import(
-            kind=self.kind, rows=tuple(self._rows), left_out=tuple(self._left_out), found=found
+            kind=self.kind,
+            rows=tuple(self._rows),
+            left_out=tuple(self._left_out),
+            found=found,
+            warnings=tuple(self._warnings),
         )
 
     def _cell(self, value: object) -> object:
@@ -135,4 +150,4 @@ def _is_writable(text: str) -> bool:
         text.encode("utf-8")
     except UnicodeEncodeError:
         return False
-    return text == text.strip()
+    return text == text.strip() and "\0" not in text

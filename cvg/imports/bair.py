@@ -66,11 +66,12 @@ def _files(request: Request) -> Iterator[tuple[Path, str]]:
 def _unpack(path: Path, ledger: Ledger, clips: Clips, *, request: Request, split: str) -> int:
     """Unpack the records of a file; gives how many there are, 1 for a file without any."""
     inside = f"{path.parent.name}/{path.name}"
+    view = request.view or View.AUX1
     number = 0
     for number, record in enumerate(read_records(path), 1):
         what = f"{inside}, record {number}"
         try:
-            frames, actions = _arrays(record, request.view or View.AUX1)
+            frames, actions = _arrays(record, view)
         except _StrangeError as error:
             ledger.leave(what, str(error))
             continue
@@ -81,6 +82,7 @@ def _unpack(path: Path, ledger: Ledger, clips: Clips, *, request: Request, split
             split=split,
             fps=request.fps,
             actions=clips.save(f"actions/{name}", actions),
+            view=view,
         )
     if number == 0:
         ledger.leave(inside, "a file without records")
@@ -102,7 +104,8 @@ def _arrays(
         raise _StrangeError(
             f"without {STEPS} steps of image_{view}/encoded, each {SIDE} x {SIDE} x 3 bytes"
         )
-    if any(len(features[name]) != ACTION for name in moves):
+    actions = [features[name] for name in moves]
+    if any(len(row) != ACTION or any(isinstance(cell, bytes) for cell in row) for row in actions):
         raise _StrangeError(f"without {STEPS} steps of action, each {ACTION} numbers")
     frames = np.frombuffer(b"".join(pixels), dtype=np.uint8).reshape(STEPS, SIDE, SIDE, 3)
-    return frames, np.array([features[name] for name in moves], dtype=np.float32)
+    return frames, np.array(actions, dtype=np.float32)

@@ -47,9 +47,20 @@ def unpacking(kind: Kind, request: Request) -> Iterator[Clips]:
 
 def _refuse_other_manifest(folder: Path, manifest: str) -> None:
     marker = folder / MARKER
-    owner = read_json(marker)["manifest"] if marker.is_file() else manifest
+    owner = _owner(marker) if marker.is_file() else manifest
     if owner != manifest and (folder.parent / owner).exists():
         raise UserError(
             f"{folder}: holds the clips of {owner}, which would lose them; give --out in a folder "
             "of its own"
         )
+
+
+def _owner(marker: Path) -> str:
+    value = read_json(marker)
+    owner = value.get("manifest") if isinstance(value, dict) else None
+    if not isinstance(owner, str):
+        raise UserError(
+            f"{marker}: found no `manifest`, which this command writes there; give --out in a "
+            f"folder of its own, or remove {marker.parent}"
+        )
+    return owner

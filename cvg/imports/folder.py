@@ -4,8 +4,10 @@ from cvg.imports.account import Import, Ledger, Request
 from cvg.imports.kinds import Kind
 from cvg.imports.texts import words_of
 from cvg.videos.manifest import read_manifest
+from cvg.videos.skips import SkipCode
 
 IGNORED = "not tried: not named as videos, hidden, or links to folders"
+OUTSIDE = "a link out of the folder; --follow-links follows it"
 
 
 def import_folder(request: Request) -> Import:
@@ -14,14 +16,17 @@ def import_folder(request: Request) -> Import:
     Raises:
         UserError: the folder holds no video.
     """
-    manifest = read_manifest(request.folder)
+    manifest = read_manifest(request.folder, follow_links=bool(request.follow_links))
     ledger = Ledger(Kind.FOLDER, request)
     for entry in manifest.entries:
         # Empty, not None: the column is there to be filled in.
         caption = words_of(entry.label) if entry.label else ""
         ledger.use(entry.path, what=entry.name, caption=caption, label=entry.label)
     for skip in manifest.skips:
-        ledger.leave(skip.file, f"{skip.code}: {skip.reason}")
+        # Its own reason names a parameter, which is of extraction and not read here.
+        outside = skip.code == SkipCode.OUTSIDE_FOLDER
+        ledger.leave(skip.file, f"{skip.code}: {OUTSIDE if outside else skip.reason}")
     for kind, count in manifest.ignored.items():
-        ledger.leave(f"{count} {kind or 'without a suffix'}", IGNORED)
-    return ledger.close(found=manifest.found + len(manifest.ignored))
+        for _ in range(count):
+            ledger.leave(kind or "without a suffix", IGNORED)
+    return ledger.close(found=manifest.found + sum(manifest.ignored.values()))

@@ -1,7 +1,7 @@
 """Kinetics 400, 600 and 700: trimmed videos named by source and time, and tables of classes."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -19,7 +19,7 @@ SPLITS = {
     "validation": "held_out",
     "test": "held_out",
 }
-REPLACEMENTS = "replacement"
+REPLACEMENTS, ANNOTATIONS = "replacement", "annotations"
 NEEDED = ("youtube_id", "time_start", "time_end")
 NAME = re.compile(r"(?P<id>.{11})_(?P<start>[0-9]{6})_(?P<end>[0-9]{6})")
 LAYOUT = """
@@ -86,11 +86,25 @@ def import_kinetics(request: Request) -> Import:
         )
     for link in tree.links:
         ledger.leave(link, LINK)
+    _warn_of_unread_lists(request, ledger, [file for file in files if file.clip in used])
     absent = set(said) - {file.clip for file in files}
     for source, start, end in sorted(absent):
         ledger.leave(f"{source}_{start:06}_{end:06}", "in a table, but there is no such file")
     bad_rows = num_rows - len(said)
     return ledger.close(found=len(files) + len(tree.links) + len(absent) + bad_rows)
+
+
+def _warn_of_unread_lists(request: Request, ledger: Ledger, files: Sequence[_File]) -> None:
+    """Say where clips lack a class that a list of another format may hold."""
+    bare = len({file.clip for file in files if not file.label})
+    lists = sorted((request.folder / ANNOTATIONS).glob("*.txt"))
+    unread = [path.name for path in lists if path not in (request.annotations or ())]
+    if bare and unread:
+        ledger.warn(
+            f"{bare} clips have no class, and {ANNOTATIONS}/ holds {', '.join(unread)}, which this "
+            "command does not read: it reads CSV with a header "
+            f"({', '.join(('label', *NEEDED))}); give such files with --annotations"
+        )
 
 
 def _file(name: str, said: Mapping[Clip, _Said]) -> _File:
@@ -130,8 +144,7 @@ def _read_tables(request: Request, ledger: Ledger) -> tuple[Mapping[Clip, _Said]
         if clip in said:
             ledger.leave(f"{path.name}: {row['youtube_id']}", "in the tables twice")
             continue
-        split = row.get("split", "").strip().lower()
-        said[clip] = _Said(row.get("label", "").strip() or None, SPLITS.get(split))
+        said[clip] = _Said(row.get("label", "").strip() or None, _side(row))
     return said, num_rows
 
 
@@ -139,12 +152,23 @@ def _second(cell: str) -> int:
     return int(float(cell))
 
 
-def _rows(request: Request) -> Iterator[tuple[Path, Mapping[str, str]]]:
-    """Give the rows of the tables, those of test and validation first."""
+def _rows(request: Request) -> list[tuple[Path, Mapping[str, str]]]:
+    """Give the rows of the tables, those that are held out first, whatever table says so."""
+    return sorted(
+        _unsorted_rows(request),
+        key=lambda pair: (_side(pair[1]) != "held_out", "train" in pair[0].name),
+    )
+
+
+def _side(row: Mapping[str, str]) -> str | None:
+    return SPLITS.get(row.get("split", "").strip().lower())
+
+
+def _unsorted_rows(request: Request) -> Iterator[tuple[Path, Mapping[str, str]]]:
     given = request.annotations
-    folders = (request.folder, request.folder / "annotations")
-    paths = given or [path for folder in folders for path in sorted(folder.glob("*.csv"))]
-    for path in sorted(paths, key=lambda path: ("train" in path.name, path)):
+    folders = (request.folder, request.folder / ANNOTATIONS)
+    paths = given or [path for folder in folders for path in folder.glob("*.csv")]
+    for path in sorted(paths):
         table = read_table(path, needed=NEEDED)
         if table is None and given:
             raise UserError(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+from numpy.lib.format import open_memmap
 
 from cvg.errors import UserError
 from cvg.imports.account import Import, Ledger, Request, layout_error
@@ -57,13 +58,12 @@ def import_moving_mnist(request: Request) -> Import:
 def _open(path: Path) -> UInt8[np.ndarray, "t n h w"]:
     """Map the file into memory, so that no more of it is read than is written."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        array = open_memmap(path, mode="r")
+    # NumPy reads the header as Python, and a damaged one raises all that tokens and literals can.
+    except Exception as error:
         raise UserError(
             f"{path}: not an array, or cut short ({error}); fetch the official file again"
         ) from error
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"{path}: found an archive, expected one array")
     if array.ndim != 4 or array.dtype != np.uint8 or len(array) != LENGTH or not array.size:
         raise UserError(
             f"{path}: found {array.dtype} {list(array.shape)}, expected uint8 "

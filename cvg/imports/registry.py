@@ -15,7 +15,7 @@ from cvg.imports.something import import_something
 from cvg.imports.ucf101 import import_ucf101
 from cvg.videos.table import write_manifest
 
-OPTIONS = ("fold", "view", "held_out", "annotations", "fps")
+OPTIONS = ("fold", "view", "held_out", "annotations", "fps", "follow_links")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ IMPORTERS: Mapping[Kind, Importer] = {
     Kind.MOVING_MNIST: Importer(import_moving_mnist, frozenset({"held_out", "fps"})),
     Kind.KINETICS: Importer(import_kinetics, frozenset({"annotations"})),
     Kind.SOMETHING: Importer(import_something),
-    Kind.FOLDER: Importer(import_folder),
+    Kind.FOLDER: Importer(import_folder, frozenset({"follow_links"})),
 }
 
 
@@ -49,14 +49,20 @@ def run_import(kind: Kind, request: Request, *, replace: bool = False) -> Import
 
     Raises:
         UserError: the data are not of this kind, an option is not one of this kind, or the
-            manifest is there already.
+            manifest is there already or cannot be written.
     """
     importer = IMPORTERS[kind]
     _check_options(kind, importer, request)
-    _check_paths(request, replace=replace)
-    account = importer.read(request)
-    if account.rows:
-        write_manifest(request.manifest, account.rows)
+    try:
+        _check_paths(request, replace=replace)
+        account = importer.read(request)
+        if account.rows:
+            write_manifest(request.manifest, account.rows)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or request.manifest}: {error.strerror or error}; expected data that "
+            "can be read, and --out where files can be written"
+        ) from error
     return account
 
 

@@ -15,7 +15,6 @@ NAMED_EDGES = (0.0, 0.25, 1.0, 4.0, 16.0, 64.0, 256.0)  # of the bins of motion,
 DROPPED = {
     "gap": "in the gap between training and held-out part",
     "short_shots": "in shots that are too short",
-    "short_parts": "in parts that are too short",
 }
 
 Extraction = Mapping[str, Any]

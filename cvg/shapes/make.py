@@ -34,7 +34,8 @@ class SetSettings:
         clips: how many.
         fps: frames a second that the manifest says.
         hold_out: kinds of shapes (shape, colour and direction together) that no training clip has.
-        held_out_share: share of the clips, evenly spaced, that are held out besides.
+        held_out_share: share of the clips, evenly spaced, that are held out besides; above 0 it is
+            one clip at least.
     """
 
     world: WorldSettings = field(default_factory=WorldSettings)
@@ -71,7 +72,7 @@ def make_shapes(folder: Path, settings: SetSettings) -> dict[str, int]:
             (temporary / part).mkdir()
         for number in range(settings.clips):
             clip = make_clip(world, number)
-            row = _row(clip, number, _split(clip, number, settings, kinds), settings.fps)
+            row = _row(clip, number, _split(clip, number, settings, kinds), settings)
             np.save(temporary / str(row["path"]), draw_frames(clip, world, number))
             actions = (clip.paths[0].steps / 2).astype(np.float32)
             np.save(temporary / str(row["actions"]), actions)
@@ -130,14 +131,15 @@ def _split(clip: Clip, number: int, settings: SetSettings, kinds: list[Kind]) ->
     # In whole numbers: the clip at which the running count of held-out ones goes up.
     share = round(settings.held_out_share * _MILLION)
     rises = (number + 1) * share // _MILLION > number * share // _MILLION
-    return "held_out" if rises else "train"
+    last_chance = number + 1 == settings.clips and settings.clips * share < _MILLION
+    return "held_out" if rises or (last_chance and settings.held_out_share > 0) else "train"
 
 
 def _kind(mover: Mover, world: WorldSettings) -> Kind:
     return mover.kind[:2] if world.turns else mover.kind
 
 
-def _row(clip: Clip, number: int, split: str, fps: float) -> dict[str, object]:
+def _row(clip: Clip, number: int, split: str, settings: SetSettings) -> dict[str, object]:
     first = clip.scene[0]
     motion = first.motion
     row: dict[str, object] = {
@@ -145,7 +147,7 @@ def _row(clip: Clip, number: int, split: str, fps: float) -> dict[str, object]:
         "caption": caption(clip.scene),
         "label": "_".join((first.shape, *(motion.direction.split() if motion else ()))),
         "split": split,
-        "fps": f"{fps:g}",
+        "fps": f"{settings.fps:g}",
         "actions": f"actions/{number:05}.npy",
         "map": f"maps/{number:05}.npy",
     }
@@ -154,4 +156,5 @@ def _row(clip: Clip, number: int, split: str, fps: float) -> dict[str, object]:
         row[f"colour{ending}"] = mover.colour
         row[f"direction{ending}"] = mover.motion.direction if mover.motion else None
         row[f"speed{ending}"] = mover.motion.speed if mover.motion else None
-    return row
+    # All that the pixels depend on, because DVC watches the manifest and not the clips.
+    return row | {name: str(value).lower() for name, value in asdict(settings.world).items()}

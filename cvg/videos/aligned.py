@@ -57,12 +57,7 @@ def actions_shape(path: Path) -> tuple[int, int]:
 
 def _open_array(path: Path) -> Shaped[np.ndarray, "n a"]:
     """Map an array, so that a header that promises too much costs no memory."""
-    try:
-        values = open_memmap(path, mode="r")
-    # NumPy reads the header as Python, and a damaged one raises all that tokens and literals can.
-    except Exception as error:
-        reason = shown(system_reason(error))[:200]
-        raise _bad(f"no array of numbers can be read ({reason})") from error
+    values = _mapped(path)
     if values.dtype.kind not in "biuf":
         raise _bad(f"found values of type {values.dtype}; expected numbers")
     if values.ndim not in (1, 2):
@@ -70,6 +65,23 @@ def _open_array(path: Path) -> Shaped[np.ndarray, "n a"]:
     values = values.reshape(len(values), -1) if values.size else values.reshape(0, 0)
     _check_shape(*values.shape)
     return values
+
+
+def _mapped(path: Path) -> np.memmap:
+    try:
+        return open_memmap(path, mode="r")
+    except OSError as error:
+        raise _no_array(error) from error
+    # NumPy reads the header as Python, and a damaged one raises all that tokens and literals can.
+    except Exception as error:
+        unusable = _no_array(error)
+    # Not from the error: what nests too deeply is a MemoryError to the parser, but memory is there.
+    raise unusable
+
+
+def _no_array(error: Exception) -> UnusableError:
+    reason = shown(system_reason(error))[:200]
+    return _bad(f"no array of numbers can be read ({reason})")
 
 
 def _read_csv(path: Path) -> Float32[np.ndarray, "n a"]:

@@ -59,7 +59,7 @@ class _Array:
 
 def _open(path: Path, limits: ReadLimits) -> _Array:
     shape, columns_first, dtype, start = _npy_header(path)
-    if dtype != np.uint8 or 0 in shape or not _is_film(shape):
+    if dtype != np.uint8 or not _is_film(shape):
         raise UnusableError(SkipCode.NOT_MEDIA, f"found {dtype} of {list(shape)}; {EXPECTED}")
     num_frames, height, width = shape[:3]
     if height * width > limits.pixels:
@@ -75,7 +75,8 @@ def _open(path: Path, limits: ReadLimits) -> _Array:
 
 
 def _is_film(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))
+    with_channels = len(shape) == 4 and shape[3] in (1, 3)
+    return (len(shape) == 3 or with_channels) and min(shape) > 0
 
 
 def _npy_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
@@ -88,10 +89,12 @@ def _npy_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     except OSError as error:
         reason = f"cannot be opened ({system_reason(error)}); expected a readable file"
         raise UnusableError(SkipCode.UNREADABLE, reason) from error
-    # Its text is parsed as Python literals, which fail in many ways.
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        reason = f"found no header of an .npy file ({type(error).__name__}); {EXPECTED}"
-        raise UnusableError(SkipCode.NOT_MEDIA, reason) from error
+    # NumPy reads the header as Python, and a damaged one raises all that tokens and literals can.
+    except Exception as error:
+        found = type(error).__name__
+    # Not from the error: what nests too deeply is a MemoryError to the parser, but memory is there.
+    reason = f"found no header of an .npy file ({found}); {EXPECTED}"
+    raise UnusableError(SkipCode.NOT_MEDIA, reason)
 
 
 def _mapped(path: Path, array: _Array) -> UInt8[np.ndarray, "t h w c"]:

@@ -1,22 +1,37 @@
 """A look at a manifest before any work: headers only, no frame is decoded."""
 
+import hashlib
 import math
+import os
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cvg.config import ExtractParams
+from cvg.progress import Steps
 from cvg.segments import Split
 from cvg.videos.aligned import actions_shape
 from cvg.videos.content import content_hash
 from cvg.videos.location import UnusableError
 from cvg.videos.manifest import Entry, read_manifest
+from cvg.videos.pool import run_in_order
 from cvg.videos.skips import Skip, SkipCode
 from cvg.videos.source import Header, ReadLimits, read_header
-from cvg.videos.split import choose_rule, join_units, split_by_time, split_by_video
+from cvg.videos.split import (
+    Rule,
+    check_sides,
+    choose_rule,
+    join_units,
+    shared_moments,
+    split_by_time,
+    split_by_video,
+)
+
+ENDS = 65536  # bytes compared at both ends of a file before it is read whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +60,14 @@ class Check:
         usable: in the order of the manifest.
         skips: in the order of the manifest.
         ignored: suffix to number of files in a folder of videos that were not tried.
+        rule: how the usable videos would be split.
     """
 
     found: int
     usable: tuple[UsableVideo, ...]
     skips: tuple[Skip, ...]
     ignored: Mapping[str, int]
+    rule: Rule
 
     def __post_init__(self) -> None:
         if self.found != len(self.usable) + len(self.skips):
@@ -91,12 +108,10 @@ class Sides:
     """What the split would give, as far as headers tell.
 
     Attributes:
-        rule: how the videos are split.
         train: usable videos of which something is for training.
         held_out: usable videos of which something is held out.
     """
 
-    rule: Literal["video", "time"]
     train: int
     held_out: int
 
@@ -111,24 +126,29 @@ class Spread:
     unknown: int
 
 
-def check_manifest(path: Path, params: ExtractParams) -> Check:
+def check_manifest(path: Path, params: ExtractParams, *, workers: int) -> Check:
     """Say what extraction would use, and why not the rest.
 
-    Damage behind the header is not seen here. Files are read whole only where two have the same
-    size, to tell duplicates, and actions only where they are CSV.
+    Damage behind the header is not seen here. Files are read whole only where two are likely to
+    be the same, and actions only where they are CSV.
 
     Args:
         path: CSV or Parquet manifest, or folder of videos.
         params: what extraction would be told.
+        workers: processes that read headers.
 
     Raises:
-        UserError: the manifest cannot be read.
+        UserError: the manifest cannot be read, or its sides contradict each other.
     """
     manifest = read_manifest(
         path, folder_files=params.folder_files, follow_links=params.follow_links
     )
-    outcomes = [_look(entry, params) for entry in manifest.entries]
-    videos = _same_actions(_apart(_only_once(outcomes), params))
+    outcomes = _look_at_all(manifest.entries, params, workers=workers)
+    videos = _same_actions(_only_once(outcomes))
+    entries = [video.entry for video in videos if isinstance(video, UsableVideo)]
+    rule = choose_rule(params.split, entries, min_videos=params.split_min_videos)
+    check_sides(path, entries, rule)
+    videos = _apart(videos, rule)
     skips = [*manifest.skips, *(video for video in videos if isinstance(video, Skip))]
     if any(skip.row is not None for skip in skips):
         skips.sort(key=lambda skip: skip.row or 0)
@@ -137,6 +157,7 @@ def check_manifest(path: Path, params: ExtractParams) -> Check:
         usable=tuple(video for video in videos if isinstance(video, UsableVideo)),
         skips=tuple(skips),
         ignored=manifest.ignored,
+        rule=rule,
     )
 
 
@@ -145,10 +166,7 @@ def foresee_split(check: Check, params: ExtractParams) -> Sides:
 
     A video that declares no number of frames counts as long enough.
     """
-    rule = choose_rule(
-        params.split, num_videos=len(check.usable), min_videos=params.split_min_videos
-    )
-    if rule == "time":
+    if check.rule == "time":
         return _split_in_time(check.usable, params)
     entries = [video.entry for video in check.usable]
     # Which units are held out depends on hashes; how many does not.
@@ -159,7 +177,7 @@ def foresee_split(check: Check, params: ExtractParams) -> Sides:
             fixed.setdefault(unit, entry.split)
     sides = split_by_video(list(dict.fromkeys(units)), share=params.held_out, seed=0, fixed=fixed)
     held_out = sum(sides[unit] == "held_out" for unit in units)
-    return Sides(rule=rule, train=len(units) - held_out, held_out=held_out)
+    return Sides(train=len(units) - held_out, held_out=held_out)
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
@@ -190,7 +208,7 @@ def describe(check: Check, params: ExtractParams) -> dict[str, Any]:
         "ignored": dict(check.ignored),
         "coverage": check.coverage(),
         "sizes": check.sizes(),
-        "split": asdict(foresee_split(check, params)),
+        "split": {"rule": check.rule, **asdict(foresee_split(check, params))},
     }
 
 
@@ -213,7 +231,28 @@ def _describe_video(video: UsableVideo) -> dict[str, Any]:
     }
 
 
-def _look(entry: Entry, params: ExtractParams) -> UsableVideo | Skip:
+def _look_at_all(
+    entries: Sequence[Entry], params: ExtractParams, *, workers: int
+) -> list[UsableVideo | Skip]:
+    """Read headers in child processes: they may be made to crash or hang whoever reads them."""
+    looks = run_in_order(
+        _look,
+        ((entry, params) for entry in entries),
+        workers=workers,
+        seconds=params.limits.seconds,
+        memory_mb=params.limits.memory_mb,
+    )
+    videos: list[UsableVideo | Skip] = []
+    with closing(looks), Steps("check", total=len(entries)) as steps:
+        for (entry, _), video in looks:
+            unusable = isinstance(video, UnusableError)
+            videos.append(entry.skip(video.code, video.reason) if unusable else video)
+            steps.advance()
+    return videos
+
+
+def _look(row: tuple[Entry, ExtractParams]) -> UsableVideo | Skip:
+    entry, params = row
     limits = ReadLimits(pixels=params.limits.pixels, frames=params.limits.frames)
     try:
         header = read_header(entry.path, fps=entry.fps, limits=limits)
@@ -306,18 +345,13 @@ def _action_warnings(rows: int, header: Header, entry: Entry) -> Iterator[str]:
 
 def _only_once(videos: Sequence[UsableVideo | Skip]) -> list[UsableVideo | Skip]:
     """Skip what has the content and the range of a video before it."""
-    alike: dict[object, list[int]] = defaultdict(list)
-    for index, video in enumerate(videos):
-        if isinstance(video, UsableVideo):
-            alike[_weight(video.entry)].append(index)
+    usable = [(at, video) for at, video in enumerate(videos) if isinstance(video, UsableVideo)]
     result = list(videos)
     hashes: dict[Path, str] = {}
-    for indices in alike.values():
+    for group in _alike(_alike([usable], _weight), _ends):
         first: dict[str, str] = {}
-        for index in indices if len(indices) > 1 else ():
-            video = videos[index]
-            if isinstance(video, UsableVideo):
-                result[index] = _refuse_second(video, first, hashes)
+        for at, video in group:
+            result[at] = _refuse_second(video, first, hashes)
     return result
 
 
@@ -338,30 +372,45 @@ def _refuse_second(
     return entry.skip(SkipCode.DUPLICATE, reason)
 
 
-def _apart(videos: Sequence[UsableVideo | Skip], params: ExtractParams) -> list[UsableVideo | Skip]:
-    """Skip ranges that overlap one before them in the same file, where the split is by time."""
-    count = sum(isinstance(video, UsableVideo) for video in videos)
-    if choose_rule(params.split, num_videos=count, min_videos=params.split_min_videos) != "time":
-        return list(videos)
+def _apart(videos: Sequence[UsableVideo | Skip], rule: Rule) -> list[UsableVideo | Skip]:
+    """Skip ranges that share moments with one before them in the same file."""
     taken: dict[Path, list[Entry]] = defaultdict(list)
     return [
-        _beside(video, taken[video.entry.path]) if isinstance(video, UsableVideo) else video
+        _beside(video, taken[video.entry.path], rule) if isinstance(video, UsableVideo) else video
         for video in videos
     ]
 
 
-def _beside(video: UsableVideo, taken: list[Entry]) -> UsableVideo | Skip:
-    """Add a range to those taken of its file, unless it overlaps one of them."""
-    other = next((one for one in taken if video.entry.overlaps(one)), None)
-    if other is not None:
-        return video.entry.skip(SkipCode.DUPLICATE, shared_moments(other))
+def _beside(video: UsableVideo, taken: list[Entry], rule: Rule) -> UsableVideo | Skip:
+    """Add a range to those taken of its file, unless it shares moments with one of them."""
+    for other in taken:
+        if reason := shared_moments(video.entry, other, rule):
+            return video.entry.skip(SkipCode.DUPLICATE, reason)
     taken.append(video.entry)
     return video
 
 
-def shared_moments(other: Entry) -> str:
-    """Say why a range cannot be used beside another of its file."""
-    return f"shares moments with {other.name}; expected each moment once where the split is by time"
+def _alike(
+    groups: Iterable[Iterable[tuple[int, UsableVideo]]], trait: Callable[[Entry], object]
+) -> list[list[tuple[int, UsableVideo]]]:
+    """Divide groups of videos by a trait; what is alone then is no duplicate."""
+    divided: dict[object, list[tuple[int, UsableVideo]]] = defaultdict(list)
+    for number, group in enumerate(groups):
+        for at, video in group:
+            divided[number, trait(video.entry)].append((at, video))
+    return [group for group in divided.values() if len(group) > 1]
+
+
+def _ends(entry: Entry) -> bytes:
+    """Hash what is equal for equal content, and far less than all of it."""
+    try:
+        with entry.path.open("rb") as file:
+            digest = hashlib.sha256(file.read(ENDS))
+            file.seek(-min(ENDS, file.tell()), os.SEEK_END)
+            digest.update(file.read())
+    except OSError:
+        return b""
+    return digest.digest()
 
 
 def _weight(entry: Entry) -> object:
@@ -402,7 +451,7 @@ def _split_in_time(videos: Sequence[UsableVideo], params: ExtractParams) -> Side
         cut = entry.split is None and last and _has_end(video, params)
         held_out += cut or entry.split == "held_out"
         train += entry.split != "held_out"
-    return Sides(rule="time", train=train, held_out=held_out)
+    return Sides(train=train, held_out=held_out)
 
 
 def _has_end(video: UsableVideo, params: ExtractParams) -> bool:
@@ -410,7 +459,8 @@ def _has_end(video: UsableVideo, params: ExtractParams) -> bool:
     frames = _frames_wanted(video.header, video.entry, params)
     if frames is None:
         return True
-    return len(split_by_time(frames, share=params.held_out, gap=0)[1]) >= params.min_frames
+    _, held_out = split_by_time(range(frames), share=params.held_out, gap_s=0.0)
+    return len(held_out) >= params.min_frames
 
 
 def _group(entry: Entry) -> list[str]:

@@ -7,8 +7,9 @@ FFmpeg reads a cut Matroska file to its early end without a word.
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Never, cast
@@ -24,7 +25,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from cvg.videos.graph import Shaper, SourceFrame, has_alpha
+from cvg.videos.graph import SQUARE, Shaper, SourceFrame, has_alpha
 from cvg.videos.location import UnusableError
 from cvg.videos.look import Header, Look, ReadLimits
 from cvg.videos.skips import SkipCode
@@ -54,6 +55,9 @@ PLAYLISTS = {
     b"ffconcat": "a concat script",
     b"<MPD": "a DASH manifest",
 }
+
+# Pixels wider than this many times their height, or higher, come from damage.
+MOST_PIXEL_ASPECT = 8
 
 # Pictures beside a film: cover art, thumbnails.
 NOT_A_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -87,7 +91,8 @@ def read_frames(path: Path, *, look: Look, limits: ReadLimits) -> Iterator[Sourc
             whole frames before that have been given already.
     """
     with _opened(path, limits) as film:
-        shaper, clock = Shaper(look), _Clock(film)
+        shaper = Shaper(look, pixel_aspect=_pixel_aspect(film))
+        clock = _Clock(film)
         count = 0
         try:
             for frame in _frames(film):
@@ -172,7 +177,12 @@ def _opened(path: Path, limits: ReadLimits) -> Iterator[_Film]:
             f"file:{path.absolute()}",
             mode="r",
             container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
+            # Titles in other encodings than UTF-8 are nothing to stop for.
+            metadata_errors="replace",
         )
+    except MemoryError as error:
+        reason = "opening it takes more memory than there is; expected a video to decode"
+        raise UnusableError(SkipCode.OUT_OF_MEMORY, reason) from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise _not_media(path, error) from error
     with container:
@@ -264,6 +274,9 @@ def _frames(film: _Film) -> Iterator[VideoFrame]:
             for frame in film.decoder.decode(packet):
                 _check_frame(frame)
                 yield frame
+    except MemoryError:
+        # FFmpeg's own as well; where a machine lacks memory is no break of the file.
+        raise
     except av.error.FFmpegError as error:
         yield from _held_back(film.decoder, packet)
         found = f"decoding fails ({_ffmpeg_reason(error)})"
@@ -290,12 +303,16 @@ def _check_frame(frame: VideoFrame) -> None:
 def _held_back(decoder: VideoCodecContext, broken: Packet | None) -> Iterator[VideoFrame]:
     """Give the frames that wait in the decoder and are shown before that of the broken packet."""
     stop = broken.pts if broken is not None else None
-    with suppress(av.error.FFmpegError):
+    try:
         for frame in decoder.decode(None):
             late = stop is not None and frame.pts is not None and frame.pts >= stop
             if late or frame.is_corrupt:
                 return
             yield frame
+    except MemoryError:
+        raise
+    except av.error.FFmpegError:
+        return
 
 
 def _header(container: InputContainer, stream: VideoStream, *, alpha: bool) -> Header:
@@ -311,12 +328,22 @@ def _header(container: InputContainer, stream: VideoStream, *, alpha: bool) -> H
     )
 
 
+def _pixel_aspect(film: _Film) -> Fraction:
+    """Give the shape of a pixel; square where none is declared, or one that nobody means."""
+    ratio = film.stream.sample_aspect_ratio
+    # Programs that show GIF files know of square pixels alone.
+    if not ratio or film.container.format.name == "gif":
+        return SQUARE
+    return ratio if max(ratio, 1 / ratio) <= MOST_PIXEL_ASPECT else SQUARE
+
+
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:
     """Give the declared length of the video stream itself, in seconds."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration) * float(stream.time_base)
     tag = next((text for key, text in stream.metadata.items() if key.startswith("DURATION")), "")
-    if re.fullmatch(r"\d+:\d+:\d+(\.\d+)?", tag):
+    # More digits than any length has are more than a float holds.
+    if re.fullmatch(r"\d{1,9}:\d{1,9}:\d{1,9}(\.\d+)?", tag):
         hours, minutes, seconds = tag.split(":")
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
     # The length of the file is that of its longest stream; it says nothing beside an audio track.
@@ -369,10 +396,12 @@ def _gif_starts_transparent(path: Path) -> bool:
     """Tell whether the first picture has a transparent colour; in later ones it means no change."""
     with path.open("rb") as file:
         data = file.read(1 << 16)
-    place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    # Slices, because any block may begin with the last bytes that were read.
+    flags = int.from_bytes(data[10:11])
+    place = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     while data[place : place + 1] == b"!":
-        if data[place + 1] == 0xF9:
-            return bool(data[place + 3] & 1)
+        if data[place + 1 : place + 2] == b"\xf9":
+            return bool(int.from_bytes(data[place + 3 : place + 4]) & 1)
         place += 2
         while place < len(data) and data[place]:
             place += 1 + data[place]

@@ -3,6 +3,7 @@
 Unusual: the flags ask for exact rounding, so that the bytes are the same on every machine.
 """
 
+from fractions import Fraction
 from typing import cast
 
 import av.error
@@ -15,6 +16,8 @@ from jaxtyping import UInt8
 from cvg.videos.location import UnusableError
 from cvg.videos.look import Look
 from cvg.videos.skips import SkipCode
+
+SQUARE = Fraction(1)
 
 # Where an axis grows, the area method of swscale is linear interpolation.
 FLAGS = "area+accurate_rnd+bitexact+full_chroma_int+full_chroma_inp"
@@ -67,10 +70,16 @@ class SourceFrame:
 
 
 class Shaper:
-    """Brings frames to one look; its graph is built anew where their kind changes."""
+    """Brings frames to one look; its graph is built anew where their kind changes.
 
-    def __init__(self, look: Look) -> None:
+    Args:
+        look: wanted.
+        pixel_aspect: width of a stored pixel by its height, as it is shown.
+    """
+
+    def __init__(self, look: Look, *, pixel_aspect: Fraction = SQUARE) -> None:
         self._look = look
+        self._pixel_aspect = pixel_aspect
         self._kind: tuple[object, ...] = ()
         self._route: _Route | None = None
 
@@ -90,8 +99,12 @@ class Shaper:
         )
         try:
             if self._route is None or kind != self._kind:
-                self._route, self._kind = _Route(frame, self._look), kind
+                self._route = _Route(frame, self._look, self._pixel_aspect)
+                self._kind = kind
             return self._route.pixels(frame)
+        except MemoryError:
+            # FFmpeg's own as well; what a machine lacks says nothing of the frame.
+            raise
         except av.error.FFmpegError as error:
             found = f"{frame.width} x {frame.height} pixels of {frame.format.name}"
             reason = f"found {found}; FFmpeg cannot scale them ({error.strerror})"
@@ -123,7 +136,7 @@ def opaque(
 class _Route:
     """The way of all frames of one kind: background, graph, bars, orientation."""
 
-    def __init__(self, frame: VideoFrame, look: Look) -> None:
+    def __init__(self, frame: VideoFrame, look: Look, pixel_aspect: Fraction) -> None:
         self._look = look
         self._turn = _Turn(frame)
         self._whole: _Chain | None = None
@@ -131,7 +144,7 @@ class _Route:
             same = [(frame.width, frame.height)]
             self._whole = _Chain(frame, crop=None, steps=same, output="rgba")
             frame = self._flat(self._whole, frame)
-        steps, crop = _fit(frame.width, frame.height, look)
+        steps, crop = _fit(frame.width, frame.height, look, pixel_aspect)
         output = "rgb24" if look.channels == 3 else "gray"
         self._chain = _Chain(frame, crop=crop, steps=steps, output=output)
 
@@ -155,7 +168,7 @@ class _Chain:
         self,
         frame: VideoFrame,
         *,
-        crop: tuple[int, int, int] | None,
+        crop: tuple[int, int, int, int] | None,
         steps: list[tuple[int, int]],
         output: str,
     ) -> None:
@@ -166,8 +179,8 @@ class _Chain:
         unknown = "color_primaries=unknown:color_trc=unknown"
         filters = [("setparams", f"{unknown}:{_colours(frame)}")]
         if crop is not None:
-            side, left, top = crop
-            filters.append(("crop", f"{side}:{side}:{left}:{top}:exact=1"))
+            width, height, left, top = crop
+            filters.append(("crop", f"{width}:{height}:{left}:{top}:exact=1"))
         for (width, height), form in zip(steps, formats, strict=True):
             full = ":out_range=pc" if form == "gray" else ""
             size = f"{width}:{height}"
@@ -239,18 +252,22 @@ def _colours(frame: VideoFrame) -> str:
 
 
 def _fit(
-    width: int, height: int, look: Look
-) -> tuple[list[tuple[int, int]], tuple[int, int, int] | None]:
-    """Give the scalings, and side, left and top of the square that is cropped before them."""
+    width: int, height: int, look: Look, pixel_aspect: Fraction
+) -> tuple[list[tuple[int, int]], tuple[int, int, int, int] | None]:
+    """Give the scalings, and width, height, left and top of what is cropped before them."""
     size = look.size
+    # In the largest unit of which both sides of a pixel, as shown, are a whole number.
+    across, down = pixel_aspect.as_integer_ratio()
+    shown = (width * across, height * down)
     match look.fit:
         case "crop":
-            side = min(width, height)
-            crop = (side, (width - side) // 2, (height - side) // 2)
-            return _steps((side, side), (size, size)), crop
+            side = min(shown)
+            columns, rows = _divided(side, across), _divided(side, down)
+            crop = (columns, rows, (width - columns) // 2, (height - rows) // 2)
+            return _steps((columns, rows), (size, size)), crop
         case "pad":
-            longest = max(width, height)
-            inner = (_scaled(width, size, longest), _scaled(height, size, longest))
+            longest = max(shown)
+            inner = (_divided(size * shown[0], longest), _divided(size * shown[1], longest))
             return _steps((width, height), inner), None
         case "squash":
             return _steps((width, height), (size, size)), None
@@ -271,8 +288,9 @@ def _next(length: int, target: int) -> int:
     return target * -(-length // (MOST_REDUCTION * target))
 
 
-def _scaled(length: int, size: int, longest: int) -> int:
-    return max(1, (2 * size * length + longest) // (2 * longest))
+def _divided(length: int, parts: int) -> int:
+    """Divide to the nearest, at least 1."""
+    return max(1, (2 * length + parts) // (2 * parts))
 
 
 def _padded(pixels: UInt8[np.ndarray, "h w c"], look: Look) -> UInt8[np.ndarray, "size size c"]:

@@ -1,5 +1,6 @@
 """A folder of images as a video: one image a frame, in the natural order of the names."""
 
+import errno
 import os
 import re
 import warnings
@@ -110,15 +111,24 @@ def _opened(path: Path, limits: ReadLimits) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         reason = f"the image {name} is of no kind that Pillow knows; expected a whole image"
         raise UnusableError(SkipCode.CORRUPT, reason) from error
+    except (MemoryError, UnusableError):
+        raise
     # Decoders fail in many ways on damaged data, and none of them may end the command.
     except Exception as error:
-        if isinstance(error, UnusableError):
-            raise
+        if _memory_ran_out(error):
+            raise MemoryError(f"the image {name}") from error
         text = shown(str(error).replace(str(path), name))
         reason = f"the image {name} cannot be decoded ({text}); expected a whole image"
         raise UnusableError(SkipCode.CORRUPT, reason) from error
     finally:
         Image.MAX_IMAGE_PIXELS = most
+
+
+def _memory_ran_out(error: Exception) -> bool:
+    """Tell it from damage: what a machine lacks says nothing of the image."""
+    # Pillow's decoders say so in words alone.
+    in_words = isinstance(error, OSError) and str(error).startswith("out of memory")
+    return in_words or getattr(error, "errno", None) == errno.ENOMEM
 
 
 def _has_alpha(image: Image.Image) -> bool:

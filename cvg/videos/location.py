@@ -27,6 +27,9 @@ INNER_LINK = ".link"
 # Control characters, line separators, and marks that turn the direction of a text.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
+# Halves of characters, as JSON may hold them, that stand for no byte of a name.
+LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
 
 class UnusableError(Exception):
     """A file that cannot be used.
@@ -71,11 +74,15 @@ class Ignored:
 def shown(text: str) -> str:
     r"""Escape what would break a line, a table or a terminal; all else stays as it is.
 
-    >>> print(shown("two\nlines"), shown("\udcff.mp4"))
-    two\nlines \xff.mp4
+    >>> print(shown("two\nlines"), shown("\udcff.mp4"), shown("\ud800"))
+    two\nlines \xff.mp4 \ud800
     """
-    whole = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), whole)
+    whole = os.fsencode(LONE.sub(_escaped, text)).decode("utf-8", "backslashreplace")
+    return UNSAFE.sub(_escaped, whole)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def locate(text: str, *, folder: Path) -> Path:

@@ -1,60 +1,34 @@
 """Manifests: which videos there are, and what is said of each."""
 
-import csv
-import difflib
 import math
-import re
-import stat
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TextIO, cast, get_args
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Literal, cast, get_args
 
 from cvg.errors import UserError
+from cvg.segments import Split
 from cvg.videos.aligned import ACTION_SUFFIXES
 from cvg.videos.location import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     Ignored,
     UnusableError,
-    kind_of,
     locate,
     locate_source,
     shown,
-    system_reason,
     walk,
 )
 from cvg.videos.skips import Note, NoteCode, Skip, SkipCode
+from cvg.videos.table import OPTIONAL_COLUMNS, path_column, read_table
 
-Split = Literal["train", "held_out"]
 FolderFiles = Literal["videos", "all"]
 
-PATH_COLUMNS = ("path", "path_to_video")
-OPTIONAL_COLUMNS = ("caption", "label", "split", "group", "start", "end", "fps", "actions", "map")
-OTHER_NAMES = {
-    **dict.fromkeys(("file", "filename", "file_name", "file_path", "filepath"), "path"),
-    **dict.fromkeys(("video", "video_path", "videos"), "path"),
-    **dict.fromkeys(("text", "description", "prompt"), "caption"),
-    **dict.fromkeys(("class", "category"), "label"),
-    **dict.fromkeys(("start_s", "start_time"), "start"),
-    **dict.fromkeys(("end_s", "end_time"), "end"),
-    "frame_rate": "fps",
-}
-ALIKE = 0.85  # of difflib's ratio; "captoin" for "caption" is above it
-
 MAX_CELL = 1_000_000  # characters; a row with a longer cell is skipped
-MAX_TEXT = 64_000_000  # characters of a line, or of a cell; beyond it no manifest is read
-MAX_NAME = 1000  # characters shown of a path
-BATCH = 1024  # rows of Parquet in memory
-
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-# What decoding leaves of a byte that is not UTF-8, and NUL.
-NOT_TEXT = re.compile("[\x00\udc80-\udcff]")
+MAX_NAME = 1000  # characters shown of a path or a header
+MAX_SHOWN = 100  # characters shown of another cell
+RATES = (1e-3, 1e4)  # frames a second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +130,7 @@ def read_manifest(
     """
     if path.is_dir():
         return _read_folder(path, folder_files=folder_files, follow_links=follow_links)
-    with _long_cells():
-        items = list(_table_items(path))
+    items = list(_table_items(path))
     if not items:
         raise UserError(f"{path}: the header has no rows below it; add a row for each video")
     return _manifest(items, {})
@@ -206,209 +179,42 @@ def _no_video(folder: Path, folder_files: FolderFiles, ignored: Counter[str]) ->
 
 
 def _table_items(path: Path) -> Iterator[Entry | Skip]:
-    _check_file(path)
-    rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _csv_rows(path)
-    header = [name.strip() for name in next(rows, (1, [""]))[1]]
-    _check_header(path, header)
+    rows = read_table(path)
+    _, header = next(rows)
     for row, cells in rows:
         try:
             yield _entry(dict(_cells(header, cells)), row=row, folder=path.parent)
         except UnusableError as error:
-            name = dict(zip(header, cells, strict=False)).get(_path_column(header), "")
+            name = dict(zip(header, cells, strict=False)).get(path_column(header), "")
             yield Skip(file=_name(name.strip()), row=row, code=error.code, reason=error.reason)
-
-
-def _check_file(path: Path) -> None:
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path}: no such manifest; set extract.manifest in params.yaml, or give --manifest"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-    if not stat.S_ISREG(mode):
-        raise UserError(
-            f"{path}: found {kind_of(mode)}; expected a CSV or Parquet file, or a folder of videos"
-        )
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line and the cells of each row that is not blank."""
-    try:
-        # What is not UTF-8 comes as a surrogate, which no valid text holds.
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(_text_lines(path, file), strict=True)
-            line = 1
-            try:
-                for cells in reader:
-                    if any(cell.strip() for cell in cells):
-                        yield line, cells
-                    line = reader.line_num + 1
-            except csv.Error as error:
-                raise UserError(
-                    f"{path}:{reader.line_num}: not valid CSV: {error}; the row begins in line "
-                    f"{line}. Cells are separated by commas, and quotes within them are doubled"
-                ) from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _text_lines(path: Path, file: TextIO) -> Iterator[str]:
-    number = 0
-    while line := file.readline(MAX_TEXT):
-        number += 1
-        if len(line) == MAX_TEXT:
-            raise UserError(f"{path}:{number}: this line has no end; expected CSV text in UTF-8")
-        wrong = NOT_TEXT.search(line)
-        if wrong is None:
-            yield line
-        elif wrong[0] == "\0":
-            raise UserError(f"{path}:{number}: found a NUL byte; expected CSV text in UTF-8")
-        else:
-            raise UserError(
-                f"{path}:{number}: found the byte 0x{ord(wrong[0]) - 0xDC00:02x}, which is not "
-                "UTF-8; save the manifest as UTF-8"
-            )
-
-
-@contextmanager
-def _long_cells() -> Iterator[None]:
-    """Lift the limit of the csv module, which ends the whole read, and put it back."""
-    before = csv.field_size_limit(MAX_TEXT)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the names of the columns, then the records, counted like lines below a header."""
-    try:
-        with pq.ParquetFile(path) as file:
-            _check_types(path, file.schema_arrow)
-            yield 1, list(file.schema_arrow.names)
-            row = 2
-            for batch in file.iter_batches(batch_size=BATCH):
-                columns = [column.to_pylist() for column in batch.columns]
-                for cells in zip(*columns, strict=True):
-                    yield row, [_text(cell) for cell in cells]
-                    row += 1
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid Parquet: {shown(str(error))[:MAX_NAME]}") from error
-
-
-def _check_types(path: Path, schema: pa.Schema) -> None:
-    for column in schema:
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        plain = any(test(kind) for test in PLAIN_TYPES)
-        if column.name.strip() in (*PATH_COLUMNS, *OPTIONAL_COLUMNS) and not plain:
-            raise UserError(
-                f"{path}: the column `{column.name}` holds {kind}; expected text or numbers"
-            )
-
-
-PLAIN_TYPES = (
-    pa.types.is_string,
-    pa.types.is_large_string,
-    pa.types.is_string_view,
-    pa.types.is_integer,
-    pa.types.is_floating,
-    pa.types.is_decimal,
-    pa.types.is_boolean,
-    pa.types.is_null,
-)
-
-
-def _text(cell: Any) -> str:
-    if cell is None:
-        return ""
-    # A column of whole numbers with gaps comes as float: the label 3 must not turn into 3.0.
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell)
-
-
-def _unreadable(path: Path, error: OSError | ValueError) -> UserError:
-    return UserError(
-        f"{path}: cannot be read: {system_reason(error)}; expected a readable manifest"
-    )
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    listed = shown(", ".join(header))[:MAX_NAME]
-    columns = [name for name in PATH_COLUMNS if name in header]
-    if not columns:
-        raise UserError(
-            f"{path}:1: the header needs a column `path` or `path_to_video`; found: "
-            f"{listed}{_hint(header)}"
-        )
-    if len(columns) > 1:
-        raise UserError(f"{path}:1: found both {' and '.join(columns)}; keep one of them")
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    if twice:
-        raise UserError(f"{path}:1: the column `{shown(twice[0])}` stands in the header twice")
-    near = _near_misses(header, [name for name in OPTIONAL_COLUMNS if name not in header])
-    for name, meant in near.items():
-        raise UserError(
-            f"{path}:1: found the column `{shown(name)}`, expected `{meant}`; rename it, or give "
-            "it a name that is less alike where it is something else"
-        )
-
-
-def _hint(header: Sequence[str]) -> str:
-    """Say what a header without a path seems to be."""
-    text = ",".join(header).lower()
-    for mark, name in SEPARATORS.items():
-        if {part.strip(' "') for part in text.split(mark)} & set(PATH_COLUMNS):
-            return f". It is separated by {name}; save the manifest with commas"
-    near = _near_misses(header, PATH_COLUMNS)
-    return "".join(f". Rename `{shown(name)}` to `{meant}`" for name, meant in near.items())
-
-
-def _near_misses(header: Iterable[str], absent: Collection[str]) -> dict[str, str]:
-    """Map names in a header to the absent columns that they seem to mean."""
-    near = {}
-    for name in header:
-        plain = re.sub(r"[\s-]+", "_", name.lower())
-        close = difflib.get_close_matches(plain[:100], absent, n=1, cutoff=ALIKE)
-        meant = OTHER_NAMES.get(plain) or (close[0] if close else None)
-        if meant in absent and name not in (*PATH_COLUMNS, *OPTIONAL_COLUMNS):
-            near[name] = meant
-    return near
-
-
-def _path_column(header: Sequence[str]) -> str:
-    return next(name for name in PATH_COLUMNS if name in header)
 
 
 def _cells(header: Sequence[str], cells: Sequence[str]) -> Iterator[tuple[str, str]]:
     if len(cells) != len(header):
         raise _bad_row(
-            f"found {len(cells)} cells, expected {len(header)} ({', '.join(header)}); "
+            f"found {len(cells)} cells, expected {len(header)} "
+            f"({shown(', '.join(header))[:MAX_NAME]}); "
             "put a text with commas in double quotes"
         )
     for name, cell in zip(header, cells, strict=True):
         if len(cell) > MAX_CELL:
             raise _bad_row(
-                f"{name} has {len(cell)} characters; expected at most {MAX_CELL}, and each double "
-                "quote closed"
+                f"{_brief(name)} has {len(cell)} characters; expected at most {MAX_CELL}, and each "
+                "double quote closed"
             )
         if "\0" in cell:
-            raise _bad_row(f"{name} holds a NUL character; expected text")
+            raise _bad_row(f"{_brief(name)} holds a NUL character; expected text")
         yield name, cell.strip()
 
 
 def _entry(cells: dict[str, str], *, row: int, folder: Path) -> Entry:
-    text = cells.pop(_path_column(list(cells)))
+    text = cells.pop(path_column(list(cells)))
     known = {key: cells.pop(key, "") or None for key in OPTIONAL_COLUMNS}
     if not text:
         raise UnusableError(SkipCode.EMPTY_PATH, "the path is empty; expected the path of a video")
     split = known["split"]
     if split not in (None, *get_args(Split)):
-        raise _bad_row(f"split is {split!r}; expected train, held_out or nothing")
+        raise _bad_row(f"split is `{_brief(split)}`; expected train, held_out or nothing")
     start_s, end_s = _range(known["start"], known["end"])
     return Entry(
         name=_name(text),
@@ -433,17 +239,23 @@ def _range(start: str | None, end: str | None) -> tuple[float | None, float | No
     if not right or (end_s is not None and end_s <= (start_s or 0)):
         raise UnusableError(
             SkipCode.BAD_RANGE,
-            f"start is {start or 'empty'} and end is {end or 'empty'}; expected seconds after the "
-            "first frame, 0 <= start < end",
+            f"start is {_brief(start) or 'empty'} and end is {_brief(end) or 'empty'}; expected "
+            "seconds after the first frame, 0 <= start < end",
         )
     return start_s, end_s
 
 
 def _rate(text: str | None) -> float | None:
     rate = _number(text)
-    if rate is not None and not 0 < rate < math.inf:
-        raise _bad_row(f"fps is {text!r}; expected frames a second, above 0")
+    least, most = RATES
+    if rate is not None and not least <= rate <= most:
+        raise _bad_row(f"fps is `{_brief(text)}`; expected frames a second, {least:g} to {most:g}")
     return rate
+
+
+def _brief(text: str | None) -> str:
+    """Give what may be shown of a cell."""
+    return shown(text or "")[:MAX_SHOWN]
 
 
 def _number(text: str | None) -> float | None:

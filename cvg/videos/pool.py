@@ -97,6 +97,13 @@ def run_in_order(
         crew.stop()
 
 
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Task(Generic[Item]):
     item: Item

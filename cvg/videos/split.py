@@ -1,46 +1,123 @@
 """Which part of which video is held out."""
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
-from cvg.videos.manifest import Split
+from cvg.errors import UserError
+from cvg.segments import Split
+from cvg.videos.location import shown
+from cvg.videos.manifest import Entry
+from cvg.videos.timing import ROUNDING_S
+
+Rule = Literal["video", "time"]
 
 
 def choose_rule(
-    rule: Literal["auto", "video", "time"], *, num_videos: int, min_videos: int
-) -> Literal["video", "time"]:
-    """Settle `auto`: by video where there are at least `min_videos`, else by time.
+    rule: Literal["auto", "video", "time"], entries: Sequence[Entry], *, min_videos: int
+) -> Rule:
+    """Settle `auto`: by time where there are fewer than `min_videos`, none of them in a group.
 
-    >>> choose_rule("auto", num_videos=3, min_videos=20)
-    'time'
+    Where the manifest puts every video on a side, none is cut.
     """
     if rule != "auto":
         return rule
-    return "video" if num_videos >= min_videos else "time"
+    settled = all(entry.split is not None for entry in entries)
+    grouped = any(entry.group is not None for entry in entries)
+    return "video" if settled or grouped or len(entries) >= min_videos else "time"
 
 
-def split_by_time(num_frames: int, *, share: float, gap: int) -> tuple[range, range]:
-    """Hold out the end of a video; the `gap` frames before it belong to nobody.
+def check_sides(manifest: Path, entries: Sequence[Entry], rule: Rule) -> None:
+    """Refuse a manifest whose columns `split` and `group` contradict each other or the rule.
+
+    Raises:
+        UserError: rows of one group are on both sides; videos in groups would be cut; or some rows
+            of a file have a side and others do not, so that they would stand beside each other.
+    """
+    _check_groups(manifest, [entry for entry in entries if entry.group is not None], rule)
+    by_path: dict[Path, list[Entry]] = {}
+    for entry in entries:
+        by_path.setdefault(entry.path, []).append(entry)
+    for path, rows in by_path.items():
+        sides = {entry.split for entry in rows if entry.split is not None}
+        free = [entry for entry in rows if entry.split is None]
+        if free and len(sides) > (0 if rule == "time" else 1):
+            raise UserError(
+                f"{manifest}:{free[0].row}: found no split for a part of {shown(path.name)}, and "
+                "one for other parts; expected a split in every row of a file, or in none"
+            )
+
+
+def _check_groups(manifest: Path, entries: Sequence[Entry], rule: Rule) -> None:
+    settled: dict[str | None, Entry] = {}
+    for entry in entries:
+        if entry.split is None and rule == "time":
+            raise UserError(
+                f"{manifest}:{entry.row}: found a group, which stays on one side, and "
+                "extract.split = time, which cuts every video; set extract.split to video or "
+                "auto, or leave the column `group` out"
+            )
+        if entry.split is None:
+            continue
+        first = settled.setdefault(entry.group, entry)
+        if entry.split != first.split:
+            raise UserError(
+                f"{manifest}:{entry.row}: found the split {entry.split} in the group "
+                f"{shown(entry.group or '')}, which row {first.row} puts on {first.split}; "
+                "expected one side for all rows of a group"
+            )
+
+
+def advice(entries: Sequence[Entry], rule: Rule, missing: Split) -> str:
+    """Say what to do where nothing of these videos is left for one side."""
+    if all(entry.split is not None for entry in entries):
+        return f"the column `split` settles all videos; put some of them on {missing}"
+    if rule == "video":
+        return "add videos, set extract.split to time, or change extract.held_out"
+    return (
+        "add longer videos, lower extract.min_frames, set extract.split to video, or change "
+        "extract.held_out"
+    )
+
+
+def shared_moments(entry: Entry, other: Entry, rule: Rule) -> str | None:
+    """Say why a range cannot be used beside another of the same source; None where it can.
+
+    It can where they share no moment, and where both are sure to stand on the same side.
+    """
+    if not entry.overlaps(other) or (rule == "video" and entry.split == other.split):
+        return None
+    return f"shares moments with {other.name}; expected no moment that may be on both sides"
+
+
+def split_by_time(times_s: Sequence[float], *, share: float, gap_s: float) -> tuple[range, range]:
+    """Hold out the end of a video; what lies less than `gap_s` before it belongs to nobody.
 
     The gap is taken from the training part. It keeps frames that are all but equal off the two
     sides.
 
     Args:
-        num_frames: of the video.
+        times_s: of the frames of the video, rising, seconds.
         share: of the frames that is held out, between 0 and 1.
-        gap: frames between the two parts.
+        gap_s: seconds from the end of the one part to the start of the other.
 
     Returns:
         The frames for training, and those held out; either may be empty.
 
-    >>> split_by_time(100, share=0.2, gap=5)
+    >>> split_by_time([frame / 10 for frame in range(100)], share=0.2, gap_s=0.5)
     (range(0, 75), range(80, 100))
-    >>> split_by_time(3, share=0.5, gap=10)
+    >>> split_by_time([0.0, 0.1, 0.2], share=0.5, gap_s=1)
     (range(0, 0), range(1, 3))
     """
-    start = num_frames - min(num_frames, int(num_frames * share + 0.5))
-    return range(max(0, start - gap)), range(start, num_frames)
+    count = len(times_s)
+    start = count - min(count, int(count * share + 0.5))
+    if start == count:
+        return range(count), range(count, count)
+    # A frame lasts until the next one begins.
+    last = bisect_right(times_s, times_s[start] - gap_s + ROUNDING_S)
+    return range(max(0, last - 1)), range(start, count)
 
 
 def join_units(keys: Sequence[Sequence[str]]) -> list[str]:

@@ -326,6 +326,50 @@ def test_copies_of_a_video_are_never_on_both_sides(films, tmp_path, params):
     assert "very frames of a.mp4" in report.skips[0].reason
 
 
+@pytest.mark.parametrize("rule", ["video", "time", "auto"])
+def test_no_moment_is_on_both_sides_whatever_the_manifest_says(films, tmp_path, params, rule):
+    films.write(tmp_path / "a.mp4", frames=100)
+    films.write(tmp_path / "b.mp4", first=120)
+    (tmp_path / "m.csv").write_text(
+        "path,start,end,split\na.mp4,0,2,train\na.mp4,1,3,held_out\na.mp4,2,3,held_out\n"
+        "a.mp4,1.5,2,train\nb.mp4,,,train\n"
+    )
+    told = params.model_copy(update={"split": rule})
+    report = extract(tmp_path / "m.csv", out=tmp_path / "out", params=told)
+    # Under the rule by video the fourth range is a part of the first, on the same side.
+    shared = {3} if rule != "time" else {3, 5}
+    assert {skip.row for skip in report.skips} == shared
+    store = FrameStore.open(tmp_path / "out")
+    seen = {
+        split: {n for part in store.segments(split) for n in numbers(films, store, part)}
+        for split in ("train", "held_out")
+    }
+    assert seen["held_out"] == set(range(50, 75))
+    assert not seen["train"] & seen["held_out"]
+
+
+def test_groups_cannot_be_cut_in_time_and_auto_does_not_cut_them(films, tmp_path, params):
+    for number in range(2):
+        films.write(tmp_path / f"{number}.mp4", first=50 * number)
+    (tmp_path / "m.csv").write_text("path,group\n0.mp4,a\n1.mp4,b\n")
+    by_time = params.model_copy(update={"split": "time"})
+    with pytest.raises(UserError, match=r"m.csv:2: found a group"):
+        extract(tmp_path / "m.csv", out=tmp_path / "out", params=by_time)
+    auto = params.model_copy(update={"split": "auto"})
+    extract(tmp_path / "m.csv", out=tmp_path / "out", params=auto)
+    store = FrameStore.open(tmp_path / "out")
+    videos = [{part.video for part in store.segments(split)} for split in ("train", "held_out")]
+    assert videos[0] | videos[1] == {"0.mp4", "1.mp4"}
+    assert not videos[0] & videos[1]
+
+
+def test_a_manifest_that_settles_all_is_told_to_settle_otherwise(films, tmp_path, params):
+    films.write(tmp_path / "a.mp4")
+    (tmp_path / "m.csv").write_text("path,split\na.mp4,train\n")
+    with pytest.raises(UserError, match=r"the column `split` settles all videos; put some of them"):
+        extract(tmp_path / "m.csv", out=tmp_path / "out", params=params)
+
+
 def test_ranges_of_one_video_are_rows_of_their_own(films, tmp_path, params):
     films.write(tmp_path / "a.mp4", frames=100)
     films.write(tmp_path / "b.mp4", first=120)

@@ -20,7 +20,9 @@ def counting(length):
             button = policy(frame)
             yield np.full((4, 6, 3), 10 * episode + frame, dtype=np.uint8), button
 
-    return Game(name="toy", buttons=("left", "right", "fire"), fps=15.0, play=play)
+    return Game(
+        name="toy", buttons=("left", "right", "fire"), fps=15.0, settings={"level": 2}, play=play
+    )
 
 
 def test_frames_stand_beside_the_buttons_pressed_at_them(tmp_path):
@@ -30,6 +32,8 @@ def test_frames_stand_beside_the_buttons_pressed_at_them(tmp_path):
         rows = list(csv.DictReader(file))
     for episode, row in enumerate(rows):
         assert (row["label"], row["fps"]) == ("toy", "15")
+        # All that the pixels depend on: DVC watches the manifest, not the clips.
+        assert (row["level"], row["frames"], row["seed"]) == ("2", "5", "3")
         frames = np.load(tmp_path / "set" / row["path"], allow_pickle=False)
         assert frames[:, 0, 0, 0].tolist() == [10 * episode + frame for frame in range(5)]
         actions = np.load(tmp_path / "set" / row["actions"], allow_pickle=False)

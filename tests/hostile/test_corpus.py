@@ -8,6 +8,7 @@ from dataclasses import replace
 from multiprocessing import forkserver
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cvg.errors import UserError
@@ -16,7 +17,7 @@ from cvg.frames.store import FrameStore
 from cvg.hostile import corpus
 from cvg.hostile.cases import holding
 from cvg.hostile.judge import Seen, Verdict, look_up, sum_sentence
-from cvg.hostile.spoilt_params import bad_params
+from cvg.hostile.spoilt_params import bad_params, spoil
 from cvg.params import load_params
 from cvg.videos.skips import NoteCode, SkipCode
 
@@ -224,3 +225,25 @@ def children_that_decode():
             state, parent = process.read_text().rpartition(")")[2].split()[:2]
             found += [process.parent.name] if int(parent) == server and state != "Z" else []
     return found
+
+
+def test_the_traps_of_pickles_spring_where_they_are_unpickled(made, runs):
+    declared = [case for run in runs for case in run.cases if case.expected.absent is not None]
+    pickles = [path for path in made.rglob("*.npy") if b"unpickled" in path.read_bytes()]
+    assert len(pickles) == len(declared) > 0
+    for path in pickles:
+        trap = made.parent / declared[0].expected.absent
+        assert not trap.exists()
+        with suppress(Exception):
+            np.load(path, allow_pickle=True)
+        assert trap.is_dir()
+        trap.rmdir()
+
+
+def test_mistakes_can_be_made_in_the_parameters_of_every_preset(root):
+    good = (root / "params.yaml").read_text(encoding="utf-8")
+    other = good.replace("frame_size: 64", "frame_size: 32").replace(
+        "min_frames: 16", "min_frames: 9"
+    )
+    for mistake in bad_params():
+        assert spoil(other, mistake) not in (good, other)

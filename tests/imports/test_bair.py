@@ -41,6 +41,8 @@ def test_the_view_chooses_the_camera(site, bair):
     site.run("bair", view="main")
     frames, _ = unpacked(site, site.rows()[0])
     assert (frames[:, 1:] == 7).all()
+    # DVC watches the manifest, not the clips.
+    assert site.rows()[0]["view"] == "main"
 
 
 def test_files_are_taken_in_the_order_of_their_numbers(site, bair):
@@ -114,21 +116,23 @@ def test_strange_records_are_left_out_one_by_one(site, bair, left_out):
         "empty": b"",
         "no list": bair.Example().SerializeToString(),
     }
-    short, wide, small = (bair.trajectory(1) for _ in range(3))
+    short, wide, small, text = (bair.trajectory(1) for _ in range(4))
     del short["29/image_aux1/encoded"]
     wide["3/action"] = ([1.0] * 5, "float")
     small["3/image_aux1/encoded"] = (b"png", "byte")
     bair.write_raw(site.data / "train/a.tfrecords", *strange.values())
-    bair.write(site.data / "train/b.tfrecords", short, wide, small, bair.trajectory(1))
+    text["3/action"] = ([b"left"] * 4, "byte")
+    bair.write(site.data / "train/b.tfrecords", short, wide, small, text, bair.trajectory(1))
     (site.data / "train/c.tfrecords").touch()
     account = site.run("bair")
     assert len(site.rows()) == 1
-    assert account.found == 8
+    assert account.found == 9
     found = left_out(account)
     assert "not a tf.train.Example" in found["train/a.tfrecords, record 1"]
     assert "steps of image_aux1" in found["train/b.tfrecords, record 1"]
     assert "steps of action" in found["train/b.tfrecords, record 2"]
     assert "steps of image_aux1" in found["train/b.tfrecords, record 3"]
+    assert "steps of action" in found["train/b.tfrecords, record 4"]
     assert found["train/c.tfrecords"] == "a file without records"
 
 

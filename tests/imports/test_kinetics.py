@@ -53,6 +53,22 @@ def test_tables_say_class_and_split_of_flat_folders(site, left_out):
     assert left_out(account) == {f"{C}_000007_000017": "in a table, but there is no such file"}
 
 
+@pytest.mark.parametrize("order", [("train", "val"), ("val", "train")])
+def test_what_one_row_holds_out_is_held_out(site, order):
+    site.touch(f"{A}_000040_000050.mp4")
+    rows = "".join(f"yoga,{A},40,50,{split},0\n" for split in order)
+    site.write("all.csv", HEADER + rows)
+    site.run("kinetics")
+    assert site.column("split") == ["held_out"]
+
+
+def test_clips_without_a_class_beside_lists_of_another_format_are_a_warning(site):
+    site.touch(f"train/{A}_000040_000050.mp4", "annotations/train.txt")
+    (warning,) = site.run("kinetics").warnings
+    assert "1 clips have no class" in warning
+    assert "train.txt" in warning
+
+
 def test_official_test_tables_have_no_label(site):
     site.touch(f"{A}_000040_000050.mp4")
     table = site.write("k.csv", f"youtube_id,time_start,time_end,split\n{A},40,50,test\n")

@@ -60,7 +60,10 @@ def test_a_cut_file_a_pickle_and_an_archive_are_refused_and_nothing_is_written(s
     np.savez(archive, a=np.zeros(3))
     pickled = io.BytesIO()
     np.save(pickled, np.array([{}], dtype=object), allow_pickle=True)
-    for content in (whole[:-100], whole[:20], b"", archive.getvalue(), pickled.getvalue()):
+    torn_archive = b"PK\x03\x04" + bytes(100)
+    torn_header = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'shape': (20, 8,".ljust(128)
+    torn = (whole[:-100], whole[:20], b"", torn_archive, torn_header)
+    for content in (*torn, archive.getvalue(), pickled.getvalue()):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"mnist_test_seq\.npy: "):
             site.run("moving-mnist")

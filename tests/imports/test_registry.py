@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from cvg.errors import UserError
-from cvg.imports.account import Import
+from cvg.imports.account import Import, Ledger, Request
 from cvg.imports.folder import IGNORED
 from cvg.imports.kinds import Kind
 from cvg.imports.registry import IMPORTERS
@@ -30,10 +30,11 @@ def test_a_folder_of_videos_becomes_a_manifest_with_captions_to_edit(site, films
         "data/ApplyEyeMakeup/a b.mp4": {"caption": "apply eye makeup", "label": "ApplyEyeMakeup"},
         "data/loose.MP4": {"caption": "", "label": ""},
     }
-    (empty, reason), ignored = account.left_out
+    (empty, reason), *ignored = account.left_out
     assert empty == "empty.mp4"
     assert reason.startswith("EMPTY_FILE: found 0 bytes")
-    assert ignored == ("2 .txt", IGNORED)
+    assert ignored == [(".txt", IGNORED)] * 2
+    assert account.found == 5
 
 
 def test_data_and_manifest_can_be_moved_together(site, tmp_path):
@@ -97,7 +98,7 @@ def test_an_existing_manifest_is_replaced_only_when_asked(site):
     ("kind", "options", "message"),
     [
         ("ucf101", {"view": "main"}, r"--view: ucf101 does not take this option; it takes --fold"),
-        ("folder", {"held_out": 3}, r"--held-out: folder does not take .* takes none"),
+        ("something", {"held_out": 3}, r"--held-out: something does not take .* takes none"),
     ],
 )
 def test_an_option_of_another_kind_is_refused(site, kind, options, message):
@@ -160,3 +161,26 @@ def test_a_deep_tree_is_listed_and_a_link_in_a_circle_is_not_followed(tmp_path):
         folder.rmdir()
     assert [name.rpartition("/")[2] for name in tree.names] == ["a.mp4"]
     assert tree.links == ("d/circle",)
+
+
+def test_links_out_of_a_folder_are_followed_on_demand(site, films, tmp_path):
+    films.write(tmp_path / "far.mp4", frames=2)
+    films.write(site.data / "near.mp4", frames=2)
+    (site.data / "link.mp4").symlink_to(tmp_path / "far.mp4")
+    ((name, reason),) = site.run("folder").left_out
+    assert name == "link.mp4"
+    assert "--follow-links follows it" in reason
+    assert site.run("folder", replace=True, follow_links=True).left_out == ()
+    assert len(site.rows()) == 2
+
+
+def test_texts_that_a_manifest_cannot_hold_are_left_out_and_shown_escaped(site):
+    ledger = Ledger(Kind.FOLDER, Request(folder=site.data, manifest=site.manifest))
+    ledger.use(site.data / "a.mp4", what="a\x1b.mp4", label="x\0y")
+    ledger.leave("\ud800", "odd")
+    account = ledger.close(found=2)
+    assert account.rows == ()
+    (first, reason), (second, _) = account.left_out
+    assert "\x1b" not in first
+    assert "NUL" in reason
+    assert second.isprintable()

@@ -55,7 +55,7 @@ def test_a_set_of_which_nothing_would_be_held_out_is_a_failure(root, tmp_path):
     result = check(root, tmp_path)
     assert result.exit_code == 1
     assert "held out: something of 0 of 1 videos" in result.stdout
-    assert "Add longer videos" in result.stderr
+    assert "add longer videos" in result.stderr
     Films.write(tmp_path / "b.mp4", frames=90, first=100)
     result = check(root, tmp_path)
     assert result.exit_code == 0
@@ -115,7 +115,7 @@ def test_a_split_by_video_needs_two_videos(root, tmp_path):
     (tmp_path / "m.csv").write_text("path\na.mp4\n")
     result = check(root, tmp_path / "m.csv", split="video")
     assert result.exit_code == 1
-    assert "Add videos, or set extract.split to time" in result.stderr
+    assert "add videos, set extract.split to time" in result.stderr
     (tmp_path / "m.csv").write_text("path,split\na.mp4,held_out\n")
     result = check(root, tmp_path / "m.csv")
     assert result.exit_code == 1

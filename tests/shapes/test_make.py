@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from collections import Counter
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -60,7 +61,27 @@ def test_the_project_reads_the_manifest(tmp_path):
     assert not manifest.skips
     assert [entry.fps for entry in manifest.entries] == [10.0] * 3
     assert all(entry.actions.is_file() and entry.map.is_file() for entry in manifest.entries)
-    assert manifest.entries[0].metadata.keys() == {"shape", "colour", "direction", "speed"}
+    settings = set(asdict(SMALL))
+    told = {"shape", "colour", "direction", "speed"}
+    assert manifest.entries[0].metadata.keys() == told | settings
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"size": 48}, {"frames": 6}, {"seed": 1}, {"texture": False}, {"borders": Borders.BOUNCE}],
+)
+def test_other_pixels_have_another_manifest(tmp_path, change):
+    """DVC watches the manifest, not the clips."""
+    for name, world in (("a", SMALL), ("b", replace(SMALL, **change))):
+        make_shapes(tmp_path / name, SetSettings(world=world, clips=2))
+    first, second = (tmp_path / name / "manifest.csv" for name in "ab")
+    assert first.read_bytes() != second.read_bytes()
+
+
+@pytest.mark.parametrize("clips", [2, 5, 9])
+def test_a_share_above_zero_holds_out_one_clip_at_least(tmp_path, clips):
+    counts = make_shapes(tmp_path / "set", SetSettings(world=SMALL, clips=clips))
+    assert counts == {"train": clips - 1, "held_out": 1}
 
 
 def test_a_clip_does_not_depend_on_how_many_there_are(tmp_path):

@@ -137,6 +137,16 @@ def test_text_of_anything_else_is_refused(tmp_path, text, message):
     assert message in refusal(tmp_path / "a.csv", text.encode())
 
 
+def test_a_header_that_nests_too_deeply_is_no_shortage_of_memory(tmp_path):
+    head = b"-" * 9998 + b"1"
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
+    with pytest.raises(UnusableError) as caught:
+        read_actions(path)
+    assert caught.value.code == SkipCode.BAD_ACTIONS
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
 class Bomb:
     def __reduce__(self):
         return (pytest.fail, ("a file of actions was unpickled",))

@@ -95,6 +95,51 @@ def test_other_files_are_refused(tmp_path, content):
     assert refused(path)[0].code == SkipCode.NOT_MEDIA
 
 
+def with_header(folder, text, content=b""):
+    head = text.encode()
+    path = folder / "a.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + content)
+    return path
+
+
+DEEP = "-" * 9998 + "1"
+
+
+@pytest.mark.parametrize("text", ["{'descr': '|u1', 'shape': (3, 8,", "(" * 500, DEEP])
+def test_damaged_headers_are_refused(tmp_path, text):
+    error, given = refused(with_header(tmp_path, text))
+    assert (error.code, given) == (SkipCode.NOT_MEDIA, [])
+
+
+def test_a_header_that_nests_too_deeply_is_no_shortage_of_memory(tmp_path):
+    error, _ = refused(with_header(tmp_path, DEEP))
+    assert "MemoryError" in error.reason
+    assert error.__cause__ is error.__context__ is None
+
+
+@pytest.mark.parametrize("shape", ["(-1, 8, 8)", "(3, -8, -8)", "(3, 8, -8, 3)", "()"])
+def test_sides_below_one_are_refused(tmp_path, shape):
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n"
+    error, given = refused(with_header(tmp_path, text, bytes(999)))
+    assert (error.code, given) == (SkipCode.NOT_MEDIA, [])
+    assert "expected uint8" in error.reason
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 130), st.integers(0, 255)), max_size=5), st.integers(0, 300)
+)
+def test_damage_is_refused_or_read_but_never_breaks(tmp_path_factory, changes, length):
+    path = saved(tmp_path_factory.mktemp("damage"), np.zeros((2, 4, 8), np.uint8))
+    content = bytearray(path.read_bytes()[:length])
+    for place, value in changes:
+        content[place : place + 1] = bytes([value])
+    path.write_bytes(content)
+    try:
+        assert frames(path)
+    except UnusableError as error:
+        assert error.reason  # noqa: PT017 - whole files are read
+
+
 @given(lost=st.integers(1, 5 * 48 * 3))
 def test_a_cut_array_gives_its_whole_frames_first(tmp_path_factory, lost):
     array = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)

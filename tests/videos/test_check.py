@@ -16,7 +16,7 @@ from cvg.videos.location import UnusableError
 from cvg.videos.manifest import Entry
 from cvg.videos.skips import SkipCode
 from cvg.videos.source import Header
-from cvg.videos.split import split_by_video
+from cvg.videos.split import choose_rule, split_by_video
 
 PARAMS = load_params(Path(__file__).resolve().parents[2] / "params.yaml").extract
 
@@ -32,7 +32,7 @@ def codes(check):
 
 def check_rows(folder, text, **changes):
     (folder / "m.csv").write_text(text)
-    return check_manifest(folder / "m.csv", params(**changes))
+    return check_manifest(folder / "m.csv", params(**changes), workers=1)
 
 
 def header(**changes):
@@ -49,8 +49,31 @@ def foreseen(*videos, **changes):
         )
         for row, (one, cells) in enumerate(videos, start=2)
     )
-    check = Check(found=len(usable), usable=usable, skips=(), ignored={})
-    return foresee_split(check, params(**changes))
+    told = params(**changes)
+    entries = [video.entry for video in usable]
+    rule = choose_rule(told.split, entries, min_videos=told.split_min_videos)
+    check = Check(found=len(usable), usable=usable, skips=(), ignored={}, rule=rule)
+    return foresee_split(check, told)
+
+
+def one_by_one(function, items, **limits):
+    """What the pool of child processes does, without them."""
+    for item in items:
+        try:
+            yield item, function(item)
+        except UnusableError as error:
+            yield item, error
+
+
+@pytest.fixture(autouse=True)
+def in_process(request, monkeypatch):
+    if "in_children" not in request.fixturenames:
+        monkeypatch.setattr(module, "run_in_order", one_by_one)
+
+
+@pytest.fixture
+def in_children():
+    """Headers are read in child processes, as they are outside of tests."""
 
 
 @pytest.fixture
@@ -73,7 +96,7 @@ def film(films, tmp_path):
 
 
 def test_headers_tell_what_would_be_used_and_what_not(folder):
-    check = check_manifest(folder, params())
+    check = check_manifest(folder, params(), workers=1)
     assert [video.entry.name for video in check.usable] == ["good.mp4"]
     assert codes(check) == {
         "same.mp4": SkipCode.DUPLICATE,
@@ -84,7 +107,7 @@ def test_headers_tell_what_would_be_used_and_what_not(folder):
     }
     assert check.sum_sentence() == "found 6 = usable 1 + skipped 5"
     assert check.ignored == {".txt": 1}
-    assert check_manifest(folder, params(folder_files="all")).found == 7
+    assert check_manifest(folder, params(folder_files="all"), workers=1).found == 7
 
 
 @pytest.mark.parametrize(
@@ -98,8 +121,8 @@ def test_headers_tell_what_would_be_used_and_what_not(folder):
     ],
 )
 def test_too_short_is_judged_at_the_rate_wanted(film, changes, frames):
-    assert check_manifest(film, params(min_frames=frames, **changes)).usable
-    check = check_manifest(film, params(min_frames=frames + 1, **changes))
+    assert check_manifest(film, params(min_frames=frames, **changes), workers=1).usable
+    check = check_manifest(film, params(min_frames=frames + 1, **changes), workers=1)
     assert codes(check) == {"a.mp4": SkipCode.TOO_SHORT}
 
 
@@ -119,11 +142,29 @@ def test_a_range_must_begin_within_the_video(film):
     assert "start is 1.6 s, and the video declares 1.6 s" in check.skips[0].reason
 
 
+def test_headers_are_read_in_child_processes_within_the_limits(film, in_children):
+    np.save(film / "acts.npy", np.zeros((3, 2), np.float32))
+    check = check_rows(film, "path,actions\na.mp4,acts.npy\na.npy,\n")
+    assert [video.entry.row for video in check.usable] == [2]
+    assert codes(check) == {3: SkipCode.MISSING_FILE}
+
+
+def test_a_header_that_kills_its_reader_is_a_skip(film, monkeypatch):
+    def run(function, items, *, workers, seconds, memory_mb):
+        assert (workers, seconds, memory_mb) == (1, 7.0, 300)
+        for item in items:
+            yield item, UnusableError(SkipCode.TIMEOUT, "took too long")
+
+    monkeypatch.setattr(module, "run_in_order", run)
+    check = check_rows(film, "path\na.mp4\n", limits={"seconds": 7.0, "memory_mb": 300})
+    assert codes(check) == {2: SkipCode.TIMEOUT}
+
+
 def test_limits_hold_for_what_is_declared(film):
-    assert check_manifest(film, params(limits={"pixels": 4096, "frames": 40})).usable
-    check = check_manifest(film, params(limits={"pixels": 4095}))
+    assert check_manifest(film, params(limits={"pixels": 4096, "frames": 40}), workers=1).usable
+    check = check_manifest(film, params(limits={"pixels": 4095}), workers=1)
     assert codes(check) == {"a.mp4": SkipCode.TOO_LARGE}
-    check = check_manifest(film, params(limits={"frames": 39}))
+    check = check_manifest(film, params(limits={"frames": 39}), workers=1)
     assert codes(check) == {"a.mp4": SkipCode.TOO_LONG}
     text = "path,end\na.mp4,1.0\na.mp4,1.2\n"
     assert codes(check_rows(film, text, limits={"frames": 25})) == {3: SkipCode.TOO_LONG}
@@ -131,8 +172,8 @@ def test_limits_hold_for_what_is_declared(film):
 
 def test_hdr_is_skipped_on_demand(film, monkeypatch):
     monkeypatch.setattr(module, "read_header", lambda *_, **__: header(hdr="PQ"))
-    assert check_manifest(film, params(hdr="keep")).usable
-    assert codes(check_manifest(film, params(hdr="skip"))) == {"a.mp4": SkipCode.HDR}
+    assert check_manifest(film, params(hdr="keep"), workers=1).usable
+    assert codes(check_manifest(film, params(hdr="skip"), workers=1)) == {"a.mp4": SkipCode.HDR}
 
 
 def test_the_rate_of_the_manifest_reaches_sources_that_say_none(tmp_path):
@@ -239,7 +280,7 @@ def test_conditions_and_sizes_are_counted(film, films):
 
 
 def test_all_of_it_can_be_written_for_machines(folder, tmp_path):
-    check = check_manifest(folder, params())
+    check = check_manifest(folder, params(), workers=1)
     write_json(tmp_path / "check.json", describe(check, params()))
     tree = json.loads((tmp_path / "check.json").read_text())
     assert tree["found"] == len(tree["usable"]) + len(tree["skips"])
@@ -247,14 +288,14 @@ def test_all_of_it_can_be_written_for_machines(folder, tmp_path):
     assert tree["usable"][0]["num_frames"] == 40
     assert tree["skip_counts"]["DUPLICATE"] == 1
     assert tree["ignored"] == {".txt": 1}
-    nothing = Check(found=0, usable=(), skips=(), ignored={})
+    nothing = Check(found=0, usable=(), skips=(), ignored={}, rule="time")
     assert describe(nothing, params())["usable"] == []
 
 
 def test_the_end_of_each_long_video_is_held_out():
     long, short = header(), header(num_frames=77, duration_s=3.08)
     sides = foreseen((long, {}), (short, {}), split="time", held_out=0.2, min_frames=16)
-    assert (sides.rule, sides.train, sides.held_out) == ("time", 2, 1)
+    assert (sides.train, sides.held_out) == (2, 1)
     unknown = header(num_frames=None, duration_s=None)
     assert foreseen((unknown, {}), split="time").held_out == 1
 

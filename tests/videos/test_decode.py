@@ -1,14 +1,21 @@
 """Containers: the right frames, upright, in true colours, at their times; nothing cut passes."""
 
+import errno
 import shutil
+from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import Mock
 
 import av
+import av.error
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 from PIL import Image
 
+from cvg.videos import decode
 from cvg.videos.decode import read_frames, read_header
 from cvg.videos.location import UnusableError
 from cvg.videos.look import Look, ReadLimits
@@ -491,3 +498,176 @@ def test_a_gif_is_transparent_where_its_first_picture_is(films, tmp_path):
     pixels = frames(path, look=Look(size=16, fit="crop", background=(9, 8, 7)))[0].pixels()
     assert (pixels[:, :8] == (9, 8, 7)).all()
     assert (pixels[:, 8:] == (0, 255, 0)).all()
+
+
+def commented(gif, place):
+    """Move the first extension of a GIF to a place, by comments before it."""
+    start = 13 + (3 << (gif[10] & 7) + 1)
+    assert gif[start] == ord("!")
+    comment = bytearray(gif[:start])
+    while (room := place - len(comment)) > 0:
+        length = min(room - 4, 255) if room - 4 - 255 >= 5 or room - 4 <= 255 else 200
+        comment += b"!\xfe" + bytes([length]) + b"c" * length + b"\0"
+    assert len(comment) == place
+    return bytes(comment) + gif[start:]
+
+
+@pytest.mark.parametrize("place", [65532, 65533, 65534, 65535, 65536])
+def test_an_extension_of_a_gif_may_begin_anywhere(films, tmp_path, place):
+    path = films.write(tmp_path / "a.gif", codec="gif", frames=3)
+    path.write_bytes(commented(path.read_bytes(), place))
+    assert not read_header(path, limits=LIMITS).alpha
+    assert numbers(films, path) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("left", range(1, 10))
+def test_a_gif_cut_within_its_first_extension_is_refused(films, tmp_path, left):
+    data = films.write(tmp_path / "a.gif", codec="gif", frames=3).read_bytes()
+    path = tmp_path / "b.gif"
+    path.write_bytes(data[: 13 + (3 << (data[10] & 7) + 1) + left])
+    refused(path)
+
+
+@pytest.mark.parametrize("digits", [10, 400, 5000])
+def test_a_declared_length_that_no_number_holds_counts_as_none(films, tmp_path, digits):
+    path = films.write_pictures(
+        tmp_path / "a.mkv",
+        [films.picture(number) for number in range(40)],
+        codec="libx264",
+        pix_fmt="yuv420p",
+        tags={"DURATION-x": "9" * digits + ":00:00"},
+    )
+    with av.open(str(path)) as container:
+        assert "9" * digits in str(container.streams.video[0].metadata)
+    assert read_header(path, limits=LIMITS).duration_s == pytest.approx(1.6)
+    assert len(frames(path)) == 40
+
+
+def test_a_title_that_is_not_utf_8_is_no_fault(films, tmp_path):
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "caf~"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(films.picture(number), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    data = path.read_bytes()
+    assert data.count(b"caf~") == 1
+    path.write_bytes(data.replace(b"caf~", b"caf\xe9"))
+    with pytest.raises(UnicodeDecodeError):
+        av.open(str(path))
+    assert read_header(path, limits=LIMITS).num_frames == 5
+    assert numbers(films, path) == list(range(5))
+
+
+SHORTAGE = av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+DAMAGE = av.error.InvalidDataError(1, "Invalid data found")
+
+
+@pytest.mark.parametrize("errors", [[SHORTAGE], [DAMAGE, SHORTAGE]])
+def test_a_shortage_of_memory_is_no_break_of_the_file(films, tmp_path, monkeypatch, errors):
+    path = films.write(tmp_path / "a.mp4", frames=10)
+    packets, opened = packets_of(path), decode._opened
+
+    @contextmanager
+    def failing(*arguments):
+        with opened(*arguments) as film:
+            results = [*map(film.decoder.decode, packets[:5]), *errors]
+            decoder = Mock(spec=VideoCodecContext, decode=Mock(side_effect=results))
+            yield replace(film, decoder=decoder)
+
+    monkeypatch.setattr(decode, "_opened", failing)
+    with pytest.raises(MemoryError):
+        frames(path)
+
+
+def test_a_file_that_cannot_be_opened_for_lack_of_memory_is_not_called_damaged(
+    films, tmp_path, monkeypatch
+):
+    path = films.write(tmp_path / "a.mp4", frames=2)
+
+    def short(*_, **__):
+        raise SHORTAGE
+
+    monkeypatch.setattr(av, "open", short)
+    assert refused(path)[0].code == SkipCode.OUT_OF_MEMORY
+
+
+def smooth(height, width):
+    """A picture without edges, which codecs leave as it is."""
+    down, across = np.meshgrid(
+        (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width, indexing="ij"
+    )
+    waves = [np.sin(5 * across + 1), np.cos(4 * down), np.sin(3 * across) * np.cos(5 * down)]
+    return (128 + 100 * np.stack(waves, axis=-1)).round().astype(np.uint8)
+
+
+def write_smooth(films, path, height, width, *, codec="libx264", aspect=None):
+    fine = {"libx264": {"crf": "4"}, "mpeg4": {"qmin": "1", "qmax": "1"}}
+    return films.write_pictures(
+        path,
+        [smooth(height, width)] * 2,
+        codec=codec,
+        pix_fmt="yuv420p",
+        options=fine[codec],
+        colours={} if aspect is None else {"sample_aspect_ratio": aspect},
+    )
+
+
+# Stored width, and that of the same picture in square pixels.
+ANAMORPHIC = {"4/3": (144, 192), "16/11": (88, 128), "8/9": (144, 128)}
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")]
+)
+@pytest.mark.parametrize("aspect", ANAMORPHIC)
+@pytest.mark.parametrize("fit", ["crop", "pad", "squash"])
+def test_pixels_that_are_not_square_come_as_they_are_shown(
+    films, tmp_path, name, codec, aspect, fit
+):
+    stored, shown = ANAMORPHIC[aspect]
+    path = write_smooth(films, tmp_path / name, 96, stored, codec=codec, aspect=Fraction(aspect))
+    plain = write_smooth(films, tmp_path / f"plain {name}", 96, shown, codec=codec)
+    look = Look(size=48, fit=fit, background=(255, 255, 255))
+    found, expected = (frames(one, look=look)[1].pixels() for one in (path, plain))
+    assert far(found, expected) <= 8
+    assert read_header(path, limits=LIMITS).width == stored
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_the_shape_of_pixels_belongs_to_the_stored_picture_and_turns_with_it(films, tmp_path, fit):
+    path = write_smooth(films, tmp_path / "a.mp4", 96, 144, aspect=Fraction(4, 3))
+    plain = write_smooth(films, tmp_path / "b.mp4", 96, 192)
+    look = Look(size=48, fit=fit, background=(255, 255, 255))
+    found, expected = (
+        frames(films.turn(one, side=96), look=look)[1].pixels() for one in (path, plain)
+    )
+    assert far(found, expected) <= 8
+    upright = frames(write_smooth(films, tmp_path / "c.mp4", 96, 192), look=look)[1].pixels()
+    assert far(found, np.rot90(upright, -1)) <= 8
+
+
+@pytest.mark.parametrize("aspect", [Fraction(9), Fraction(1, 9)])
+def test_shapes_of_pixels_that_nobody_means_count_as_not_given(films, tmp_path, aspect):
+    look = Look(size=48, fit="crop")
+    path = write_smooth(films, tmp_path / "a.mp4", 64, 96, aspect=aspect)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].sample_aspect_ratio == aspect
+    plain = write_smooth(films, tmp_path / "b.mp4", 64, 96)
+    found, expected = (frames(one, look=look)[0].pixels() for one in (path, plain))
+    assert np.array_equal(found, expected)
+
+
+def test_the_pixels_of_a_gif_are_square_whatever_it_says(films, tmp_path):
+    look = Look(size=48, fit="crop")
+    path = films.write(tmp_path / "a.gif", codec="gif", frames=1, width=96)
+    plain = frames(path, look=look)[0].pixels()
+    data = bytearray(path.read_bytes())
+    data[12] = 113
+    path.write_bytes(bytes(data))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].sample_aspect_ratio == 2
+    assert np.array_equal(frames(path, look=look)[0].pixels(), plain)

@@ -1,6 +1,10 @@
 """The one resize against other code, and what any resize must keep."""
 
+import errno
+from fractions import Fraction
+
 import av
+import av.error
 import numpy as np
 import pytest
 import torch
@@ -8,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from cvg.videos import graph
 from cvg.videos.graph import Shaper, as_frame, opaque
 from cvg.videos.look import Look
 
@@ -123,6 +128,41 @@ def test_crop_keeps_the_centre_pad_keeps_all_squash_fills():
     squashed = shaped(pixels, size=48)
     assert (squashed[:, :15] == 50).all()
     assert (squashed[:, 17:31] == 200).all()
+
+
+ASPECTS = [Fraction(4, 3), Fraction(3, 4), Fraction(2), Fraction(1, 2)]
+
+
+@pytest.mark.parametrize("aspect", ASPECTS)
+@pytest.mark.parametrize("fit", ["crop", "pad", "squash"])
+@pytest.mark.parametrize("shape", [(72, 144), (144, 72), (72, 72)])
+def test_pixels_that_are_not_square_count_as_wide_as_they_are_shown(aspect, fit, shape):
+    pixels = noise(*shape)
+    look = Look(size=24, fit=fit, background=(200, 0, 100))
+    square = pixels.repeat(aspect.numerator, axis=1).repeat(aspect.denominator, axis=0)
+    expected = Shaper(look).shape(as_frame(square))
+    assert far(Shaper(look, pixel_aspect=aspect).shape(as_frame(pixels)), expected) <= 1
+
+
+@given(
+    height=st.integers(1, 50),
+    width=st.integers(1, 50),
+    aspect=st.fractions(Fraction(1, 8), 8, max_denominator=2000),
+    fit=st.sampled_from(["crop", "pad"]),
+)
+def test_any_shape_of_pixels_can_be_fitted(height, width, aspect, fit):
+    pixels = np.full((height, width, 3), 90, dtype=np.uint8)
+    look = Look(size=8, fit=fit, background=(90, 90, 90))
+    assert far(Shaper(look, pixel_aspect=aspect).shape(as_frame(pixels)), 90) <= 1
+
+
+def test_a_shortage_of_memory_is_no_fault_of_the_frame(monkeypatch):
+    def short(*_):
+        raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(graph, "Graph", short)
+    with pytest.raises(MemoryError):
+        shaped(noise(8, 8), size=8)
 
 
 def test_height_and_width_are_not_mixed_up():

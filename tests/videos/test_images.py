@@ -1,12 +1,13 @@
 """Folders of images: the natural order, every kind of pixel, and nothing broken passes."""
 
+import errno
 import shutil
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from cvg.videos.images import natural_key
 from cvg.videos.location import UnusableError
@@ -200,3 +201,22 @@ def test_the_header_tells_size_number_and_length(tmp_path):
     header = read_header(tmp_path, fps=10.0, limits=LIMITS)
     assert (header.width, header.height, header.num_frames) == (30, 20, 5)
     assert (header.fps, header.duration_s) == (10, 0.5)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        OSError("out of memory when reading image file"),
+    ],
+)
+def test_a_shortage_of_memory_is_no_damage(films, tmp_path, monkeypatch, error):
+    save(tmp_path, "a.png", films.picture(0))
+
+    def load(image):
+        raise error
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    with pytest.raises(MemoryError):
+        frames(tmp_path)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cvg.errors import UserError
-from cvg.videos import manifest as module
+from cvg.videos import table
 from cvg.videos.manifest import MAX_CELL, read_manifest
 from cvg.videos.skips import NoteCode, SkipCode
 
@@ -227,7 +227,7 @@ def test_the_limit_of_cells_is_put_back_after_an_error(folder, limit):
 
 
 def test_a_quote_that_is_never_closed_ends_the_read_before_memory_does(folder, monkeypatch):
-    monkeypatch.setattr(module, "MAX_TEXT", 5000)
+    monkeypatch.setattr(table, "MAX_TEXT", 5000)
     with pytest.raises(UserError, match=r"csv:\d+: not valid CSV.*begins in line 2"):
         read(folder, 'path,caption\na.mp4,"open\n' + "b.mp4,x\n" * 1000)
     with pytest.raises(UserError, match=r"csv:1: this line has no end"):
