@@ -35,7 +35,7 @@ def hostile(
     make_corpus(corpus, runs)
     verdicts = [
         *try_runs(corpus, runs, params=params.extract, seed=params.seed, workers=workers),
-        *try_params(corpus, params_path),
+        *try_params(corpus, params),
     ]
     _print_table(verdicts)
     if json_path is not None:

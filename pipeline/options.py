@@ -1,4 +1,4 @@
-"""Checks of options that Typer's own bounds let pass."""
+"""Checks of options that the bounds of older versions of Typer let pass."""
 
 import math
 

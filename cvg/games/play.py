@@ -27,7 +27,7 @@ class Game:
         name: becomes the label of its clips.
         buttons: names of the actions.
         fps: frames a second.
-        settings: what else its pictures depend on, by name.
+        settings: what else its pictures depend on beside the seed, by name.
         play: takes the number of an episode and a policy (from the number of a frame to the number
             of a button), and gives frames with the button pressed at each, until the game is over.
     """

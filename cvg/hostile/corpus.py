@@ -2,12 +2,12 @@
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from cvg.config import ExtractParams
+from cvg.config import ExtractParams, Params
 from cvg.errors import UserError
 from cvg.files import replacing_folder, write_json
 from cvg.frames.extract import extract
@@ -15,7 +15,7 @@ from cvg.frames.store import FrameStore
 from cvg.hostile.cases import Run
 from cvg.hostile.films import MAX_FRAMES, films_run
 from cvg.hostile.judge import BadOutcome, Seen, Verdict, look_up
-from cvg.hostile.spoilt_params import bad_params, spoil
+from cvg.hostile.spoilt_params import as_text, bad_params, spoil
 from cvg.hostile.tables import kept_run, lone_runs, rows_run
 from cvg.params import load_params
 
@@ -32,9 +32,15 @@ def plan_runs() -> list[Run]:
 def make_corpus(folder: Path, runs: Sequence[Run]) -> None:
     """Make the files of all runs, each run in a sub-folder of its name.
 
+    What a pickle of an earlier corpus made beside it is removed.
+
     Raises:
         UserError: `folder` holds something else.
     """
+    for case in (case for run in runs for case in run.cases):
+        if case.expected.absent is not None:
+            with suppress(OSError):
+                (folder.resolve().parent / case.expected.absent).rmdir()
     with replacing_folder(folder, marker=MARKER) as temporary:
         for run in runs:
             for name, make in run.pieces.items():
@@ -73,6 +79,7 @@ def hostile_params(params: ExtractParams, changes: Mapping[str, object]) -> Extr
         update={"seconds": 60.0, "memory_mb": 1024, "pixels": 36_000_000, "frames": MAX_FRAMES}
     )
     common = {
+        "folder_files": "videos",
         "frame_size": 64,
         "fit": "crop",
         "background": "#000000",
@@ -93,17 +100,14 @@ def hostile_params(params: ExtractParams, changes: Mapping[str, object]) -> Extr
     return params.model_copy(update={**common, **changes})
 
 
-def try_params(folder: Path, params_path: Path) -> Iterator[Verdict]:
+def try_params(folder: Path, params: Params) -> Iterator[Verdict]:
     """Load files of parameters with one mistake each; a good one is spoilt in many ways.
 
     Args:
         folder: where the spoilt ones are written.
-        params_path: the good one.
-
-    Raises:
-        UserError: the good one has not the lines to be spoilt.
+        params: what the good one holds.
     """
-    text = params_path.read_text(encoding="utf-8")
+    text = as_text(params)
     place = folder / "parameters"
     place.mkdir(exist_ok=True)
     for mistake in bad_params():

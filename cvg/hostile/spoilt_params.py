@@ -1,10 +1,12 @@
 """Mistakes in params.yaml; each must be told with its line."""
 
+import io
 import re
 from collections.abc import Iterator
 
-from cvg.errors import UserError
+from cvg.config import Params
 from cvg.hostile.cases import BadParams, Case, stopped
+from cvg.params import round_trip_yaml
 
 BOMB_LEVELS = 12
 
@@ -40,19 +42,16 @@ def bad_params() -> Iterator[BadParams]:
     )
 
 
-def spoil(text: str, mistake: BadParams) -> str:
-    """Make the mistake in the text of a good file.
+def as_text(params: Params) -> str:
+    """Write parameters a line a key, whatever the layout of the file that they come from."""
+    text = io.StringIO()
+    round_trip_yaml().dump(params.model_dump(mode="json"), text)
+    return text.getvalue()
 
-    Raises:
-        UserError: the file has not the line in which it would be made.
-    """
-    spoilt, count = re.subn(mistake.old, lambda _: mistake.new, text, count=1, flags=re.MULTILINE)
-    if count == 0:
-        raise UserError(
-            f"params.yaml: found no line like `{mistake.old}`, in which `{mistake.case.title}` "
-            "would be tried; expected keys in the order and indentation of the committed file"
-        )
-    return spoilt
+
+def spoil(text: str, mistake: BadParams) -> str:
+    """Make the mistake in a text of `as_text`."""
+    return re.sub(mistake.old, lambda _: mistake.new, text, count=1, flags=re.MULTILINE)
 
 
 def _case(title: str, says: str) -> Case:

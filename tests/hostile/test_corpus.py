@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -17,9 +18,10 @@ from cvg.frames.store import FrameStore
 from cvg.hostile import corpus
 from cvg.hostile.cases import holding
 from cvg.hostile.judge import Seen, Verdict, look_up, sum_sentence
-from cvg.hostile.spoilt_params import bad_params, spoil
+from cvg.hostile.spoilt_params import as_text, bad_params
 from cvg.params import load_params
 from cvg.videos.skips import NoteCode, SkipCode
+from pipeline.preset import preset
 
 SLOW_PIECES = ("8192x4320", "bomb", "long")
 
@@ -107,9 +109,27 @@ def test_a_foreign_folder_is_not_replaced(tmp_path, runs):
     assert (tmp_path / "thesis.txt").read_text() == "text"
 
 
-def test_mistakes_in_parameters_stop_with_their_line(root, tmp_path):
-    verdicts = list(corpus.try_params(tmp_path, root / "params.yaml"))
-    assert [one.seen for one in verdicts if not one.holds] == []
+@pytest.mark.parametrize("name", ["demo", "quick", "large"])
+def test_mistakes_in_parameters_stop_with_their_line(root, tmp_path, name):
+    shutil.copytree(root / "presets", tmp_path / "presets")
+    params = Path(shutil.copy(root / "params.yaml", tmp_path))
+    preset(name, overrides=False, params_path=params)
+    verdicts = list(corpus.try_params(tmp_path, load_params(params)))
+    assert [one.case.title for one in verdicts if not one.holds] == []
+
+
+def test_the_text_that_is_spoilt_is_good_before(root, tmp_path):
+    params = load_params(root / "params.yaml")
+    (tmp_path / "params.yaml").write_text(as_text(params))
+    assert load_params(tmp_path / "params.yaml") == params
+
+
+def test_no_threshold_of_the_user_changes_what_is_declared(root):
+    params = load_params(root / "params.yaml").extract
+    strange = params.model_copy(
+        update={"folder_files": "all", "shot_ratio": 9.0, "shot_change": 99.0, "min_frames": 99}
+    )
+    assert corpus.hostile_params(strange, {}) == corpus.hostile_params(params, {})
 
 
 def test_the_sum_counts_everything(runs):
@@ -240,10 +260,23 @@ def test_the_traps_of_pickles_spring_where_they_are_unpickled(made, runs):
         trap.rmdir()
 
 
-def test_mistakes_can_be_made_in_the_parameters_of_every_preset(root):
-    good = (root / "params.yaml").read_text(encoding="utf-8")
-    other = good.replace("frame_size: 64", "frame_size: 32").replace(
-        "min_frames: 16", "min_frames: 9"
-    )
-    for mistake in bad_params():
-        assert spoil(other, mistake) not in (good, other)
+def test_a_pickle_that_was_unpickled_is_seen_and_its_trace_removed(
+    root, runs, tmp_path, monkeypatch
+):
+    def extract(manifest, **_):
+        with suppress(Exception):
+            np.load(manifest.parent / "pickle.npy", allow_pickle=True)
+        raise UserError("ended")
+
+    monkeypatch.setattr(corpus, "extract", extract)
+    rows = next(run for run in runs if run.name == "rows")
+    rows = replace(rows, pieces={"pickle.npy": rows.pieces["pickle.npy"]})
+    params = load_params(root / "params.yaml").extract
+    folder = tmp_path / "corpus"
+    corpus.make_corpus(folder, [rows])
+    verdicts = list(corpus.try_runs(folder, [rows], params=params, seed=0, workers=1))
+    for one in verdicts:
+        trapped = one.case.expected.absent is not None
+        assert ("it was unpickled" in one.seen.wrong) == trapped, one.case.title
+    corpus.make_corpus(folder, [rows])
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]

@@ -166,6 +166,17 @@ def test_clips_of_another_manifest_are_refused_and_those_of_this_one_replaced(si
         site.run("bair")
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", '{"manifest": 3}'])
+def test_a_strange_marker_of_clips_is_refused_and_the_clips_are_kept(site, bair, content):
+    bair.write(site.data / TRAIN, bair.trajectory(1))
+    marker = site.manifest.parent / "clips" / "clips.json"
+    marker.parent.mkdir()
+    marker.write_text(content)
+    with pytest.raises(UserError, match=r"clips\.json: found no `manifest`"):
+        site.run("bair")
+    assert marker.read_text() == content
+
+
 def test_another_layout_is_refused(site):
     site.touch("train/traj.txt")
     with pytest.raises(UserError, match=r"found no softmotion30_44k/train/\*\.tfrecords"):

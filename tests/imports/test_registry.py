@@ -1,12 +1,18 @@
 """What all importers share: paths, options, names, and the count of everything."""
 
 import csv
+import errno
 import os
 import shutil
+import unicodedata
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cvg.errors import UserError
+from cvg.imports import registry
 from cvg.imports.account import Import, Ledger, Request
 from cvg.imports.folder import IGNORED
 from cvg.imports.kinds import Kind
@@ -123,6 +129,22 @@ def test_strange_paths_are_refused_by_name(site, tmp_path):
             site.run("folder")
 
 
+def test_a_manifest_that_cannot_be_written_is_said(site, tmp_path, monkeypatch):
+    site.touch("a.mp4")
+    (tmp_path / "file").touch()
+    site.manifest = tmp_path / "file" / "deep" / "m.csv"
+    with pytest.raises(UserError, match=r"file/deep: .* --out where files can be written"):
+        site.run("folder")
+
+    def refuse(path, rows):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(registry, "write_manifest", refuse)
+    site.manifest = tmp_path / "m.csv"
+    with pytest.raises(UserError, match=r"m\.csv: Permission denied; expected"):
+        site.run("folder")
+
+
 def test_where_nothing_can_be_used_no_manifest_is_written(site):
     site.write("empty.mp4", "")
     account = site.run("folder")
@@ -184,3 +206,11 @@ def test_texts_that_a_manifest_cannot_hold_are_left_out_and_shown_escaped(site):
     assert "\x1b" not in first
     assert "NUL" in reason
     assert second.isprintable()
+
+
+@given(st.text(st.characters()))
+def test_whatever_is_left_out_can_be_printed_on_one_line(text):
+    ledger = Ledger(Kind.FOLDER, Request(folder=Path("data"), manifest=Path("m.csv")))
+    ledger.leave(text, "odd")
+    ((what, _),) = ledger.close(found=1).left_out
+    assert not {unicodedata.category(letter) for letter in what} & {"Cc", "Cs", "Zl", "Zp"}

@@ -16,7 +16,7 @@ def command(root, monkeypatch):
     """The command on one small run; gives the outcome of each case as `outcomes` says."""
     runs = [run for run in corpus.plan_runs() if run.name == "only a header"]
     monkeypatch.setattr(corpus, "plan_runs", lambda: runs)
-    monkeypatch.setattr(corpus, "try_params", lambda folder, path: iter(()))
+    monkeypatch.setattr(corpus, "try_params", lambda folder, params: iter(()))
     app = typer.Typer()
     app.command()(hostile)
 

@@ -31,7 +31,27 @@ def test_a_set_is_replaced_by_another(tmp_path):
     assert len(list((tmp_path / "set" / "clips").iterdir())) == 3
 
 
-@pytest.mark.parametrize("words", ["--size 31", "--shapes 3", "--borders stop", "--frames 1"])
+def test_a_set_of_which_nothing_is_held_out_is_said(tmp_path):
+    words = ("shapes", tmp_path / "set", "--clips", 3, "--size", 32)
+    result = run(*words)
+    assert "2 for training, 1 held out" in result.stdout
+    assert "no clip is held out" not in result.stderr
+    result = run(*words, "--held-out-share", 0)
+    assert "3 for training, 0 held out" in result.stdout
+    assert "no clip is held out" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--size 31",
+        "--shapes 3",
+        "--borders stop",
+        "--frames 1",
+        "--fps nan",
+        "--held-out-share nan",
+    ],
+)
 def test_values_out_of_range_are_refused(tmp_path, words):
     result = run("shapes", tmp_path / "set", *words.split())
     assert result.exit_code == 2
