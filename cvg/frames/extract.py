@@ -29,7 +29,7 @@ from cvg.videos.location import UnusableError
 from cvg.videos.manifest import Entry, Manifest, read_manifest
 from cvg.videos.pool import run_in_order
 from cvg.videos.skips import Skip
-from cvg.videos.split import Rule, advice, check_sides, choose_rule, join_units, split_by_video
+from cvg.videos.split import Rule, advice, check_sides, choose_rule, settle_sides
 
 BYTES_PER_MB = 1_000_000
 MAX_REASONS = 20
@@ -137,19 +137,13 @@ def _index(
     taken: Sequence[Taken], *, writer: FrameWriter, share: float, seed: int
 ) -> list[tuple[Taken, tuple[Segment, ...]]]:
     """Settle the side of whole videos, and put every part into the index."""
-    units = join_units(
-        [[one.sha256, *([f"group {one.entry.group}"] if one.entry.group else [])] for one in taken]
-    )
-    fixed: dict[str, Split] = {}
-    for unit, one in zip(units, taken, strict=True):
-        if one.entry.split is not None:
-            fixed.setdefault(unit, one.entry.split)
-    sides = split_by_video(list(dict.fromkeys(units)), share=share, seed=seed, fixed=fixed)
+    entries, contents = [one.entry for one in taken], [one.sha256 for one in taken]
+    sides = settle_sides(entries, contents, share=share, seed=seed)
     used, number = [], 0
-    for unit, one in zip(units, taken, strict=True):
+    for side, one in zip(sides, taken, strict=True):
         segments = []
         for part in one.parts:
-            segments.append(_segment(one, part, number, part.split or sides[unit]))
+            segments.append(_segment(one, part, number, part.split or side))
             writer.add(segments[-1])
             number += 1
         used.append((one, tuple(segments)))

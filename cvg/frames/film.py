@@ -16,12 +16,13 @@ from jaxtyping import Float32, Float64, Int64
 
 from cvg.config import ExtractParams
 from cvg.videos.aligned import read_actions
+from cvg.videos.allowed import check_hdr, read_limits
 from cvg.videos.content import at_rest, content_hash
 from cvg.videos.location import UnusableError
 from cvg.videos.manifest import Entry
 from cvg.videos.shots import find_cuts
 from cvg.videos.skips import Note, NoteCode, SkipCode
-from cvg.videos.source import Header, Look, ReadLimits, SourceFrame, read_frames, read_header
+from cvg.videos.source import Header, Look, SourceFrame, read_frames, read_header
 from cvg.videos.timing import ROUNDING_S, mean_rate, resample
 
 BLOCK = 64  # frames written at once
@@ -174,17 +175,8 @@ class _Reel:
 
 def _header(entry: Entry, params: ExtractParams) -> Header:
     header = read_header(entry.path, fps=entry.fps, limits=read_limits(params))
-    if header.hdr is not None and params.hdr == "skip":
-        raise UnusableError(
-            SkipCode.HDR,
-            f"found high dynamic range ({header.hdr}); extract.hdr = skip expects none",
-        )
+    check_hdr(header, params)
     return header
-
-
-def read_limits(params: ExtractParams) -> ReadLimits:
-    """Give the limits that hold within one source."""
-    return ReadLimits(pixels=params.limits.pixels, frames=params.limits.frames)
 
 
 def _wind(reel: _Reel, entry: Entry, params: ExtractParams) -> UnusableError | None:

@@ -13,8 +13,8 @@ from typing import Any
 
 from cvg.config import ExtractParams
 from cvg.progress import Steps
-from cvg.segments import Split
 from cvg.videos.aligned import actions_shape
+from cvg.videos.allowed import check_hdr, read_limits
 from cvg.videos.content import content_hash
 from cvg.videos.location import UnusableError
 from cvg.videos.manifest import Entry, read_manifest
@@ -25,10 +25,9 @@ from cvg.videos.split import (
     Rule,
     check_sides,
     choose_rule,
-    join_units,
+    settle_sides,
     shared_moments,
     split_by_time,
-    split_by_video,
 )
 
 ENDS = 65536  # bytes compared at both ends of a file before it is read whole
@@ -170,14 +169,9 @@ def foresee_split(check: Check, params: ExtractParams) -> Sides:
         return _split_in_time(check.usable, params)
     entries = [video.entry for video in check.usable]
     # Which units are held out depends on hashes; how many does not.
-    units = join_units([[f"{number:09}", *_group(entry)] for number, entry in enumerate(entries)])
-    fixed: dict[str, Split] = {}
-    for unit, entry in zip(units, entries, strict=True):
-        if entry.split is not None:
-            fixed.setdefault(unit, entry.split)
-    sides = split_by_video(list(dict.fromkeys(units)), share=params.held_out, seed=0, fixed=fixed)
-    held_out = sum(sides[unit] == "held_out" for unit in units)
-    return Sides(train=len(units) - held_out, held_out=held_out)
+    stand_ins = [f"{number:09}" for number in range(len(entries))]
+    sides = settle_sides(entries, stand_ins, share=params.held_out, seed=0)
+    return Sides(train=sides.count("train"), held_out=sides.count("held_out"))
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
@@ -253,7 +247,7 @@ def _look_at_all(
 
 def _look(row: tuple[Entry, ExtractParams]) -> UsableVideo | Skip:
     entry, params = row
-    limits = ReadLimits(pixels=params.limits.pixels, frames=params.limits.frames)
+    limits = read_limits(params)
     try:
         header = read_header(entry.path, fps=entry.fps, limits=limits)
         _check_limits(header, entry, params)
@@ -270,9 +264,7 @@ def _look(row: tuple[Entry, ExtractParams]) -> UsableVideo | Skip:
 
 
 def _check_limits(header: Header, entry: Entry, params: ExtractParams) -> None:
-    if header.hdr is not None and params.hdr == "skip":
-        reason = f"found high dynamic range ({header.hdr}); extract.hdr = skip expects none"
-        raise UnusableError(SkipCode.HDR, reason)
+    check_hdr(header, params)
     frames = _frames_until_end(header, entry)
     if frames is not None and frames > params.limits.frames:
         reason = (
@@ -461,7 +453,3 @@ def _has_end(video: UsableVideo, params: ExtractParams) -> bool:
         return True
     _, held_out = split_by_time(range(frames), share=params.held_out, gap_s=0.0)
     return len(held_out) >= params.min_frames
-
-
-def _group(entry: Entry) -> list[str]:
-    return [] if entry.group is None else [f"group {entry.group}"]

@@ -177,5 +177,29 @@ def split_by_video(
     return {name: fixed.get(name) or ("held_out" if name in held_out else "train") for name in ids}
 
 
+def settle_sides(
+    entries: Sequence[Entry], contents: Sequence[str], *, share: float, seed: int
+) -> list[Split]:
+    """Give the side of each row where videos are not cut.
+
+    Rows of equal content, and those of one group, are a unit; a unit goes where the first row of
+    it that has a side of its own goes, and so does each row that has none.
+
+    Args:
+        entries: the rows.
+        contents: of each row, a hash of what it holds.
+        share: of the units that is held out, between 0 and 1.
+        seed: another seed, another choice.
+    """
+    groups = [[] if entry.group is None else [f"group {entry.group}"] for entry in entries]
+    units = join_units([[one, *group] for one, group in zip(contents, groups, strict=True)])
+    fixed: dict[str, Split] = {}
+    for unit, entry in zip(units, entries, strict=True):
+        if entry.split is not None:
+            fixed.setdefault(unit, entry.split)
+    sides = split_by_video(list(dict.fromkeys(units)), share=share, seed=seed, fixed=fixed)
+    return [entry.split or sides[unit] for unit, entry in zip(units, entries, strict=True)]
+
+
 def _rank(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"split/{seed}/{name}".encode()).digest()

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from cvg.errors import UserError
 from cvg.videos import split
 from cvg.videos.manifest import Entry
-from cvg.videos.split import check_sides, choose_rule, split_by_time, split_by_video
+from cvg.videos.split import (
+    check_sides,
+    choose_rule,
+    settle_sides,
+    split_by_time,
+    split_by_video,
+)
 
 shares = st.floats(0.01, 0.99)
 
@@ -147,3 +153,11 @@ def test_sides_that_contradict_each_other_are_refused(cells, rule, said):
 )
 def test_sides_that_agree_pass(cells, rule):
     check_sides(Path("m.csv"), rows(*cells), rule)
+
+
+def test_rows_with_a_side_keep_it_and_those_of_their_unit_follow():
+    ranges = [("a", "train", None), ("a", "held_out", None)]
+    videos = rows(*ranges, ("b", "held_out", "g"), ("c", None, "g"))
+    for seed in range(5):
+        sides = settle_sides(videos, ["1", "1", "2", "3"], share=0.5, seed=seed)
+        assert sides == ["train", "held_out", "held_out", "held_out"]
