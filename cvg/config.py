@@ -4,6 +4,7 @@ There are no defaults here on purpose: a value has one home, `params.yaml`. A ne
 there and here, nowhere else.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -16,7 +17,12 @@ NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 
-Level = Literal["top", "bottom"]
+Level = Literal["top", "middle", "bottom"]
+HIERARCHIES: tuple[tuple[Level, ...], ...] = (  # each coarse to fine
+    ("bottom",),
+    ("top", "bottom"),
+    ("top", "middle", "bottom"),
+)
 
 NORM_GROUPS = 8  # of the group norms of the VQGAN
 
@@ -76,6 +82,9 @@ class TrainingParams(Section):
 
     steps: Positive
     batch_size: Positive
+    accumulate: Positive
+    max_minutes: PositiveFloat | None
+    patience: Positive | None
     lr_scale: PositiveFloat
     warmup_steps: Count
     weight_decay: NonNegative
@@ -98,30 +107,31 @@ class DiscriminatorParams(Section):
     """The patch discriminator."""
 
     enabled: bool
+    pairs: bool
     width: Positive
+    norm: Literal["spectral", "group"]
     start_step: Count
     weight: NonNegative
     max_adaptive: PositiveFloat
+    r1_weight: NonNegative
+    lecam_weight: NonNegative
+    augment: bool
     lr_scale: PositiveFloat
-
-
-class VqganGates(Section):
-    """Thresholds of the health gate between VQGAN and transformers."""
-
-    min_psnr: float
-    min_psnr_top: float
-    min_usage: Share
-    strict: bool
 
 
 class VqganParams(TrainingParams):
     """The hierarchical VQGAN and its training."""
 
+    levels: list[Level]
     width: Positive
     blocks: Count
     stem: Literal[1, 2, 4, 8]
+    halvings: Positive
+    quantizer: Literal["ema", "fsq"]
     codebook_size: Annotated[int, Field(ge=2, le=65536)]
     code_dim: Positive
+    normalize: bool
+    fsq_levels: Annotated[list[Annotated[int, Field(ge=3)]], Field(min_length=1)]
     codebook_decay: Annotated[float, Field(ge=0, lt=1)]
     restart_below: Share
     commitment_weight: NonNegative
@@ -134,13 +144,25 @@ class VqganParams(TrainingParams):
     discriminator: DiscriminatorParams
     flip: bool
     shift: Count
-    gates: VqganGates
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield what no training can satisfy."""
         yield from super().conflicts()
+        if tuple(self.levels) not in HIERARCHIES:
+            known = " | ".join(f"[{', '.join(levels)}]" for levels in HIERARCHIES)
+            yield "levels", f"must be one of {known}"
         if self.width % NORM_GROUPS:
             yield "width", f"must be a multiple of {NORM_GROUPS}, the groups of its norms"
+        product = math.prod(self.fsq_levels)
+        if self.quantizer == "fsq" and product != self.codebook_size:
+            yield (
+                "fsq_levels",
+                f"must have codebook_size = {self.codebook_size} as product, not {product}",
+            )
+        if self.discriminator.norm == "group" and self.discriminator.width % NORM_GROUPS:
+            yield "discriminator.width", f"must be a multiple of {NORM_GROUPS} with norm: group"
+        if self.discriminator.pairs and self.batch_size % 2:
+            yield "batch_size", "must be even with discriminator.pairs"
         if self.discriminator.enabled and self.discriminator.start_step >= self.steps:
             yield (
                 "discriminator.start_step",
@@ -148,6 +170,21 @@ class VqganParams(TrainingParams):
             )
         if self.l1_weight == 0 and self.l2_weight == 0:
             yield "l2_weight", "must be above 0 where l1_weight is 0: no pixel loss is left"
+
+
+class CheckVqganParams(Section):
+    """Bounds of the health gate between VQGAN and transformers; null is no bound."""
+
+    clips: Positive
+    frames: Positive
+    min_psnr: float | None
+    min_psnr_top: float | None
+    max_lpips: NonNegative | None
+    max_fvd: NonNegative | None
+    min_usage: Share | None
+    min_perplexity: Share | None
+    max_flips: Share | None
+    strict: bool
 
 
 class TokenizeParams(Section):
@@ -180,10 +217,15 @@ class LevelParams(TrainingParams):
 
 
 class TransformerParams(Section):
-    """One transformer a level."""
+    """One transformer a level; those of levels that the VQGAN does not have are not used."""
 
     top: LevelParams
+    middle: LevelParams
     bottom: LevelParams
+
+    def of(self, level: Level) -> LevelParams:
+        """Give the parameters of one level."""
+        return {"top": self.top, "middle": self.middle, "bottom": self.bottom}[level]
 
 
 class SampleParams(Section):
@@ -218,6 +260,7 @@ class Params(Section):
     lr: PositiveFloat
     extract: ExtractParams
     vqgan: VqganParams
+    check_vqgan: CheckVqganParams
     tokenize: TokenizeParams
     transformer: TransformerParams
     sample: SampleParams
@@ -225,23 +268,30 @@ class Params(Section):
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield combinations across sections."""
-        cell = self.vqgan.stem * 4
+        levels = self.vqgan.levels
+        cell = self.vqgan.stem * 2 ** (self.vqgan.halvings + len(levels) - 1)
         if self.extract.frame_size % cell or self.extract.frame_size < 2 * cell:
             yield (
                 "extract.frame_size",
-                f"must be a multiple of 4 * vqgan.stem = {cell}, and at least {2 * cell}",
+                f"must be a multiple of {cell} pixels, which a code of the coarsest of "
+                f"{len(levels)} levels stands for (vqgan.stem, vqgan.halvings), and at least "
+                f"{2 * cell}",
             )
         if self.vqgan.shift >= self.extract.frame_size:
             yield "vqgan.shift", f"must be below extract.frame_size = {self.extract.frame_size}"
-        longest = max(self.transformer.top.clip_frames, self.transformer.bottom.clip_frames)
+        longest = max(self.transformer.of(level).clip_frames for level in levels)
         if longest > self.extract.min_frames:
             yield (
                 "extract.min_frames",
                 f"must be at least the longest transformer clip_frames = {longest}",
             )
-        if self.sample.frames > self.extract.min_frames:
-            yield (
-                "sample.frames",
-                f"must be at most extract.min_frames = {self.extract.min_frames}: held-out parts "
-                "may be that short",
-            )
+        for key, frames in (
+            ("sample.frames", self.sample.frames),
+            ("check_vqgan.frames", self.check_vqgan.frames),
+        ):
+            if frames > self.extract.min_frames:
+                yield (
+                    key,
+                    f"must be at most extract.min_frames = {self.extract.min_frames}: held-out "
+                    "parts may be that short",
+                )

@@ -96,3 +96,14 @@ def sha256_file(path: Path) -> str:
     """Give the SHA-256 of a file as a hexadecimal string."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def project_root() -> Path:
+    """Give the main checkout, also from within a temporary folder of `dvc exp run --temp`."""
+    if "DVC_ROOT" in os.environ:
+        return Path(os.environ["DVC_ROOT"]).resolve()
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file() and ".dvc" not in folder.parts:
+            return folder
+    return here

@@ -7,6 +7,7 @@ import typer
 
 from cvg.errors import UserError
 from pipeline import (
+    check_vqgan,
     data,
     doctor,
     evaluate,
@@ -37,6 +38,7 @@ TOOLS = "Tools"
 
 app.command("extract", rich_help_panel=STAGES)(extract.extract)
 app.command("train-vqgan", rich_help_panel=STAGES)(train_vqgan.train_vqgan)
+app.command("check-vqgan", rich_help_panel=STAGES)(check_vqgan.check_vqgan)
 app.command("tokenize", rich_help_panel=STAGES)(tokenize.tokenize)
 app.command("train-transformer", rich_help_panel=STAGES)(train_transformer.train_transformer)
 app.command("sample", rich_help_panel=STAGES)(sample.sample)

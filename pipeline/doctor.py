@@ -35,7 +35,7 @@ class Finding:
 
 def doctor() -> None:
     """Check the installation, the project and the record of runs; exit status 1 if any fails."""
-    from cvg.tracking.store import project_root
+    from cvg.files import project_root
 
     findings = [finding for check in CHECKS for finding in _examine(check, project_root())]
     for finding in findings:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from pipeline.stage import (
     PARAMS_PATH,
     ParamsOption,
@@ -16,9 +18,14 @@ from pipeline.stage import (
 def report(
     frames: Annotated[Path | None, path_option("Frame store.")] = None,
     vqgan: Annotated[Path | None, path_option("Trained VQGAN.")] = None,
+    health: Annotated[Path | None, path_option("Folder of the health check.")] = None,
     metrics: Annotated[Path | None, path_option("JSON file of the figures.")] = None,
     scores: Annotated[Path | None, path_option("Folder of protocols, rows, pictures.")] = None,
     plots: Annotated[Path | None, path_option("Folder of the training curves.")] = None,
+    ablation: Annotated[
+        Path | None,
+        typer.Option(help="CSV of variants of the VQGAN, to show.", rich_help_panel="Paths"),
+    ] = None,
     out: Annotated[Path | None, path_option("Page to write.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
@@ -27,15 +34,18 @@ def report(
     given = {
         "frames": frames,
         "vqgan": vqgan,
+        "health": health,
         "metrics": metrics,
         "scores": scores,
         "plots": plots,
         "out": out,
     }
     paths = resolve_paths("report", given, overrides=overrides)
+    out_path = paths.pop("out")
     from cvg.report.page import write_report
+    from cvg.report.source import SourcePaths
 
     with stage_run("report", sections=[], params_path=params_path, overrides=overrides) as run:
-        write_report(**paths)
-        run.tracker.log_artifact(paths["out"])
-        run.conclude(paths["out"], {})
+        write_report(SourcePaths(**paths, ablation=ablation), out=out_path)
+        run.tracker.log_artifact(out_path)
+        run.conclude(out_path, {})

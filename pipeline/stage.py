@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from cvg.config import Params
     from cvg.tracking import Tracker
     from cvg.training.loop import Surroundings
+    from cvg.training.runtime import Runtime
+    from cvg.training.workspace import Workspace
 
 ParamsOption = Annotated[
     Path, typer.Option("--params", help="File of parameters.", rich_help_panel="Parameters")
@@ -30,6 +33,10 @@ WorkersOption = Annotated[
         help="Processes that read videos; the result is the same for any number.",
         show_default="one for each core",
     ),
+]
+FreshOption = Annotated[
+    bool,
+    typer.Option("--fresh", help="Begin anew, whatever an interrupted run with these values left."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -54,23 +61,61 @@ class StageRun:
 
     name: str
     params: "Params"
+    settings: Mapping[str, Any]  # the parameters that the stage obeys: `section.key` to value
     tracker: "Tracker"
+
+    @cached_property
+    def runtime(self) -> "Runtime":
+        """Device, precision and compilation, as the environment says."""
+        from cvg.training.runtime import chosen_runtime
+
+        return chosen_runtime()
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         """Log figures of one step of the work."""
         self.tracker.log_metrics(figures, step=step)
 
-    def surroundings(self, lr_scale: float) -> "Surroundings":
-        """Give what a training run needs besides parameters and data."""
-        from cvg.training.device import chosen_device
+    def surroundings(self, lr_scale: float, workspace: "Workspace") -> "Surroundings":
+        """Give what a training run needs besides parameters and data.
+
+        Args:
+            lr_scale: factor of the base learning rate.
+            workspace: where checkpoints go.
+        """
+        from cvg.training.checkpoint import Checkpoints
         from cvg.training.loop import Surroundings
 
         return Surroundings(
             learning_rate=self.params.lr * lr_scale,
             seed=self.params.seed,
-            device=chosen_device(),
+            runtime=self.runtime,
             log=self.log,
+            checkpoints=Checkpoints(workspace.folder / "checkpoints"),
         )
+
+    @contextmanager
+    def workspace(
+        self, *, data: str, fresh: bool = False, **others: str | int | None
+    ) -> Iterator["Workspace"]:
+        """Give the folder of what an interrupted run with the same inputs left, and leaves.
+
+        It is removed at the end, so the outputs are written within it; an exception keeps it.
+
+        Args:
+            data: digest of what the stage reads.
+            fresh: remove what is there.
+            others: what else changes the result, besides parameters, data, code and machine.
+        """
+        from cvg.training.workspace import Workspace
+
+        key = {
+            "params": dict(self.settings),
+            "data": data,
+            "runtime": self.runtime.traits(),
+            "others": others,
+        }
+        with Workspace.open(self.name, key=key, fresh=fresh) as workspace:
+            yield workspace
 
     def conclude(self, out: Path, figures: Mapping[str, float]) -> None:
         """Log the final figures, and say what was written."""
@@ -99,8 +144,9 @@ def stage_run(
     from cvg.tracking import open_tracker
 
     params = load_params(params_path, overrides or ())
-    with open_tracker(name, params=_selected(params, sections)) as tracker:
-        yield StageRun(name=name, params=params, tracker=tracker)
+    settings = _selected(params, sections)
+    with open_tracker(name, params=settings) as tracker:
+        yield StageRun(name=name, params=params, settings=settings, tracker=tracker)
 
 
 def _selected(params: "Params", sections: Sequence[str]) -> dict[str, Any]:

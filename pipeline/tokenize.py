@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pipeline.stage import (
     PARAMS_PATH,
+    FreshOption,
     ParamsOption,
     SetOption,
     path_option,
@@ -19,28 +20,34 @@ def tokenize(
     out: Annotated[Path | None, path_option("Folder for the codes.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
+    fresh: FreshOption = False,
 ) -> None:
-    """Turn every frame into its top and bottom codes, once."""
+    """Turn every frame into its codes of all levels, once."""
     paths = resolve_paths(
         "tokenize", {"frames": frames, "vqgan": vqgan, "out": out}, overrides=overrides
     )
+    from cvg.codes.store import HEADER, move_codes
     from cvg.files import replacing_folder
     from cvg.frames.store import FrameStore
-    from cvg.training.device import chosen_device
-    from cvg.vqgan.model import load_vqgan
+    from cvg.vqgan.store import load_vqgan
     from cvg.vqgan.tokenize import tokenize as write_codes
 
     with stage_run(
         "tokenize", sections=["tokenize"], params_path=params_path, overrides=overrides
     ) as run:
+        store = FrameStore.open(paths["frames"])
         model, vqgan_hash = load_vqgan(paths["vqgan"])
-        with replacing_folder(paths["out"], marker="codes.json") as folder:
+        with (
+            run.workspace(data=store.digest, fresh=fresh, vqgan=vqgan_hash) as workspace,
+            replacing_folder(paths["out"], marker=HEADER) as folder,
+        ):
             figures = write_codes(
-                FrameStore.open(paths["frames"]),
+                store,
                 model,
                 vqgan_hash=vqgan_hash,
-                folder=folder,
+                folder=workspace.folder,
                 batch_size=run.params.tokenize.batch_size,
-                device=chosen_device(),
+                device=run.runtime.device,
             )
+            move_codes(workspace.folder, folder)
         run.conclude(paths["out"], figures)

@@ -8,6 +8,7 @@ import typer
 
 from pipeline.stage import (
     PARAMS_PATH,
+    FreshOption,
     ParamsOption,
     SetOption,
     path_option,
@@ -20,6 +21,7 @@ class LevelChoice(StrEnum):
     """The levels on the command line."""
 
     top = "top"
+    middle = "middle"
     bottom = "bottom"
 
 
@@ -30,6 +32,7 @@ def train_transformer(
     plot: Annotated[Path | None, path_option("CSV for the curves of the training.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
+    fresh: FreshOption = False,
 ) -> None:
     """Learn to write the codes of one level, from the condition and the frames before."""
     paths = resolve_paths(
@@ -49,18 +52,14 @@ def train_transformer(
         params_path=params_path,
         overrides=overrides,
     ) as run:
-        transformers = run.params.transformer
-        params = transformers.top if level is LevelChoice.top else transformers.bottom
-        result = train(
-            CodeStore.open(paths["codes"]), level.value, params, run.surroundings(params.lr_scale)
-        )
-        figures = result.trained.best
-        with replacing_folder(paths["out"], marker="config.json") as folder:
-            save_transformer(folder, result.transformer)
-            write_json(
-                folder / "figures.json",
-                {"best_step": result.trained.best_step, "held_out": figures},
-            )
-        result.trained.history.write_csv(paths["plot"])
+        params = run.params.transformer.of(level.value)
+        store = CodeStore.open(paths["codes"])
+        with run.workspace(data=store.digest, fresh=fresh) as workspace:
+            result = train(store, level.value, params, run.surroundings(params.lr_scale, workspace))
+            figures = result.trained.best
+            with replacing_folder(paths["out"], marker="config.json") as folder:
+                save_transformer(folder, result.transformer)
+                write_json(folder / "figures.json", result.trained.summary())
+            result.trained.history.write_csv(paths["plot"])
         run.tracker.log_artifact(paths["plot"])
         run.conclude(paths["out"], figures)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pipeline.stage import (
     PARAMS_PATH,
+    FreshOption,
     ParamsOption,
     SetOption,
     path_option,
@@ -19,17 +20,16 @@ def train_vqgan(
     plot: Annotated[Path | None, path_option("CSV for the curves of the training.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
+    fresh: FreshOption = False,
 ) -> None:
-    """Learn two codebooks, the encoders and the decoder of single frames."""
+    """Learn the codebooks, the encoders and the decoder of single frames."""
     paths = resolve_paths(
         "train-vqgan", {"frames": frames, "out": out, "plot": plot}, overrides=overrides
     )
     from cvg.files import replacing_folder, write_json
     from cvg.frames.store import FrameStore
-    from cvg.training.device import chosen_device
     from cvg.vqgan.comparator import find_comparator
-    from cvg.vqgan.health import check_gates
-    from cvg.vqgan.model import save_vqgan
+    from cvg.vqgan.store import save_vqgan
     from cvg.vqgan.train import train_vqgan as train
 
     with stage_run(
@@ -39,25 +39,17 @@ def train_vqgan(
         overrides=overrides,
     ) as run:
         params = run.params.vqgan
-        comparator = find_comparator(params.comparator, device=chosen_device())
-        result = train(
-            FrameStore.open(paths["frames"]),
-            params,
-            comparator=comparator,
-            around=run.surroundings(params.lr_scale),
-        )
-        figures = result.trained.best
-        with replacing_folder(paths["out"], marker="config.json") as folder:
-            save_vqgan(folder, result.vqgan)
-            write_json(
-                folder / "health.json",
-                {
-                    "best_step": result.trained.best_step,
-                    "comparator": params.comparator if comparator else "none",
-                    "held_out": figures,
-                    "warnings": check_gates(figures, params.gates),
-                },
-            )
-        result.trained.history.write_csv(paths["plot"])
+        store = FrameStore.open(paths["frames"])
+        comparator = find_comparator(params.comparator, device=run.runtime.device)
+        compared_by = params.comparator if comparator else "none"
+        with run.workspace(data=store.digest, fresh=fresh, comparator=compared_by) as workspace:
+            around = run.surroundings(params.lr_scale, workspace)
+            result = train(store, params, comparator=comparator, around=around)
+            figures = result.trained.best
+            with replacing_folder(paths["out"], marker="config.json") as folder:
+                save_vqgan(folder, result.vqgan)
+                health = {"comparator": compared_by} | result.trained.summary()
+                write_json(folder / "health.json", health)
+            result.trained.history.write_csv(paths["plot"])
         run.tracker.log_artifact(paths["plot"])
         run.conclude(paths["out"], figures)

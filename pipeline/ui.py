@@ -21,7 +21,8 @@ def ui(
     port: Annotated[int, typer.Option(help="Port on this machine.", min=1, max=65535)] = 5000,
 ) -> None:
     """Show the record of runs in a browser, until Ctrl-C."""
-    from cvg.tracking.store import project_root, store_uri
+    from cvg.files import project_root
+    from cvg.tracking.store import store_uri
 
     uri = store_uri(project_root())
     if uri.startswith("http"):

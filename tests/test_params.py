@@ -159,7 +159,7 @@ def test_impossible_combination_is_found_beside_another_mistake(params):
     [
         ("  blocks: 1 ", "  width: 96\n  blocks: 1 "),  # twice the same key
         ("  blocks: 1 ", "\tblocks: 2 "),
-        ("vqgan:", "vqgan: {"),
+        ("\nvqgan:", "\nvqgan: {"),
     ],
 )
 def test_broken_yaml_is_told_with_its_line(params, old, new):

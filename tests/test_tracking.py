@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from cvg.files import project_root
 from cvg.tracking import Tracker, open_tracker, recorder
 from cvg.tracking import tracker as tracker_module
 from cvg.tracking.journal import Journal, read_appended
-from cvg.tracking.store import process_name, project_root, store_uri
+from cvg.tracking.store import process_name, store_uri
 
 FIGURES = "select key, value, step from metrics order by step, key"
 STAGE = """

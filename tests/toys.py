@@ -15,6 +15,7 @@ from cvg.params import load_params
 from cvg.segments import Segment
 from cvg.transformer.model import Transformer, TransformerShape
 from cvg.vqgan.model import Vqgan, VqganShape
+from cvg.vqgan.quantizers import QuantizerShape
 
 SIZE = 16  # pixels
 CODEBOOK = 12
@@ -40,22 +41,34 @@ def randomise(model: torch.nn.Module, seed: int, *, spread: float = 0.3) -> None
             parameter.copy_(spread * values)
 
 
-def toy_vqgan(seed: int = 0) -> Vqgan:
-    """A VQGAN of random weights, whose codebooks hold latents of its own; in evaluation mode."""
-    shape = VqganShape(
+def toy_shape(levels: tuple[str, ...] = ("top", "bottom"), **quantizer: object) -> VqganShape:
+    """The shape of the toy VQGAN."""
+    values = {
+        "kind": "ema",
+        "codebook_size": CODEBOOK,
+        "code_dim": CODE_DIM,
+        "decay": 0.9,
+        "restart_below": 0.02,
+        "normalize": False,
+        "fsq_levels": (3, 4),
+    }
+    return VqganShape(
         size=SIZE,
+        levels=levels,
         width=8,
         blocks=1,
-        stem=2,
-        codebook_size=CODEBOOK,
-        code_dim=CODE_DIM,
-        codebook_decay=0.9,
-        restart_below=0.02,
+        stem=2 if len(levels) < 3 else 1,  # no grid is smaller than 2x2
+        halvings=1,
+        quantizer=QuantizerShape(**(values | quantizer)),
     )
-    vqgan = Vqgan(shape)
+
+
+def toy_vqgan(seed: int = 0, levels: tuple[str, ...] = ("top", "bottom")) -> Vqgan:
+    """A VQGAN of random weights, whose codebooks hold random vectors; in evaluation mode."""
+    vqgan = Vqgan(toy_shape(levels))
     randomise(vqgan, seed, spread=0.2)
     # Codebooks are set by hand, so that the global generator is left alone.
-    for number, quantizer in enumerate((vqgan.top_quantizer, vqgan.bottom_quantizer)):
+    for number, quantizer in enumerate(vqgan.quantizers.values()):
         vectors = torch.randn(CODEBOOK, CODE_DIM, generator=rng(seed + 100 + number))
         quantizer.codebook.copy_(vectors)
         quantizer.cluster_size.fill_(1)

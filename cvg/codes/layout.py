@@ -1,9 +1,9 @@
-"""Where each code of a frame stands: the only thing that differs between the two transformers.
+"""Where each code of a frame stands: the only thing that differs between the transformers.
 
-A frame of the *top* layout is its top grid; a frame of the *bottom* layout is its top grid, which
-is given, and then its bottom grid, which is predicted. Within a grid the order is raster: rows
-from above, columns from the left. Another order, or a third level, is another layout and no
-change to a model.
+A frame of a level's layout is the grids of all coarser levels, which are given, and then the grid
+of that level, which is predicted: top | top, middle | top, middle, bottom where there are three
+levels. Within a grid the order is raster: rows from above, columns from the left. Another order is
+another layout and no change to a model.
 """
 
 from collections.abc import Mapping
@@ -96,7 +96,7 @@ def layout_of(level: str, grids: tuple[Grid, ...]) -> Layout:
     """Give the layout that predicts `level`, with all coarser levels given.
 
     Args:
-        level: "top" or "bottom".
+        level: "top", "middle" or "bottom"; one of the grids'.
         grids: of all levels, coarse to fine.
     """
     position = [grid.level for grid in grids].index(level)

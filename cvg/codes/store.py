@@ -4,9 +4,15 @@ Frames keep the global numbers of the frame store. Shard i holds the codes of fr
 shard_frames, (i + 1) * shard_frames) as `codes-00000.safetensors`, one array a level, in the
 smallest integer type that holds them; `index.parquet` lists the segments, `codebooks.safetensors`
 the codebook vectors, `codes.json` all that a reader must know, with a checksum of each file.
+While codes are written, `progress.json` keeps the checksums of the full shards, so that an
+interrupted run loses less than a shard.
 """
 
-from collections.abc import Iterable, Mapping
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,71 +23,124 @@ from safetensors.numpy import load_file, save_file
 
 from cvg.codes.layout import Grid
 from cvg.errors import UserError
-from cvg.files import read_json, sha256_file, write_json
+from cvg.files import read_json, replacing_file, sha256_file, write_json
 from cvg.segments import Segment, Split, read_segments, write_segments
 
 FORMAT = 1
-SHARD_FRAMES = 100_000
+SHARD_FRAMES = 16_384
 INDEX = "index.parquet"
 CODEBOOKS = "codebooks.safetensors"
 HEADER = "codes.json"
+PROGRESS = "progress.json"
 
 
 class CodeWriter:
-    """Streams codes into a folder; call `finish` at the end."""
+    """Streams codes into a folder and holds at most one shard; call `finish` at the end.
+
+    It goes on after the full shards that an interrupted writer left in the folder.
+
+    Attributes:
+        shard_frames: frames of a shard; the last may hold fewer.
+        num_frames: number of the next frame; at the start that of the first frame to be made.
+    """
 
     def __init__(
-        self, folder: Path, *, grids: tuple[Grid, ...], shard_frames: int = SHARD_FRAMES
+        self,
+        folder: Path,
+        *,
+        grids: tuple[Grid, ...],
+        shard_frames: int = SHARD_FRAMES,
+        key: str = "",
     ) -> None:
-        """Write into an empty folder."""
+        """Write into `folder`; shards that cannot be gone on with are removed, and that is said.
+
+        Args:
+            folder: an existing folder, empty or left by another writer.
+            grids: of all levels, coarse to fine.
+            shard_frames: frames of a shard, at least 1.
+            key: names what made the codes. Shards of another key, of other grids or of another
+                size are not gone on with.
+        """
+        self.shard_frames = shard_frames
         self._folder = folder
         self._grids = grids
-        self._shard_frames = shard_frames
-        self._pending: dict[str, list[np.ndarray]] = {grid.level: [] for grid in grids}
-        self._num_pending = 0
-        self._shards: list[str] = []
+        self._settings = {
+            "format": FORMAT,
+            "key": key,
+            "grids": [asdict(grid) for grid in grids],
+            "shard_frames": shard_frames,
+        }
+        self._shard = {
+            grid.level: np.empty(
+                (shard_frames, grid.rows, grid.columns), _smallest_type(grid.codebook_size)
+            )
+            for grid in grids
+        }
+        self._sha256 = _whole_shards(folder, self._settings)
+        _remove_others(folder, self._sha256)
+        self.num_frames = len(self._sha256) * shard_frames
 
     def append(self, codes: Mapping[str, np.ndarray]) -> None:
-        """Add the codes of the next frames, `[frames, rows, columns]` a level."""
+        """Add the codes of the next frames, `[frames, rows, columns]` a level.
+
+        Raises:
+            UserError: a code is not of the codebook.
+        """
         counts = {len(codes[grid.level]) for grid in self._grids}
         assert len(counts) == 1, f"levels disagree on the number of frames: {counts}"
         for grid in self._grids:
-            array = codes[grid.level]
-            _refuse_foreign_codes(array, grid)
-            self._pending[grid.level].append(array.astype(_smallest_type(grid.codebook_size)))
-        self._num_pending += counts.pop()
-        while self._num_pending >= self._shard_frames:
-            self._write_shard(self._shard_frames)
+            _refuse_foreign_codes(codes[grid.level], grid)
+        count, done = counts.pop(), 0
+        while done < count:
+            row = self.num_frames % self.shard_frames
+            length = min(count - done, self.shard_frames - row)
+            for level, array in self._shard.items():
+                array[row : row + length] = codes[level][done : done + length]
+            self.num_frames += length
+            done += length
+            if row + length == self.shard_frames:
+                self._write_shard(self.shard_frames)
+                progress = {**self._settings, "sha256": self._sha256}
+                write_json(self._folder / PROGRESS, progress)
 
     def finish(
         self, segments: Iterable[Segment], *, vqgan_hash: str, codebooks: Mapping[str, np.ndarray]
     ) -> None:
         """Write the last shard, the index, the codebooks and the header."""
-        if self._num_pending:
-            self._write_shard(self._num_pending)
+        rest = self.num_frames % self.shard_frames
+        if rest:
+            self._write_shard(rest)
         write_segments(self._folder / INDEX, segments)
         save_file(dict(codebooks), self._folder / CODEBOOKS)
-        names = [INDEX, CODEBOOKS, *self._shards]
+        checksums = {name: sha256_file(self._folder / name) for name in (INDEX, CODEBOOKS)}
         header = {
             "format": FORMAT,
             "vqgan": vqgan_hash,
-            "grids": [asdict(grid) for grid in self._grids],
-            "shard_frames": self._shard_frames,
-            "shards": self._shards,
-            "sha256": {name: sha256_file(self._folder / name) for name in names},
+            "grids": self._settings["grids"],
+            "shard_frames": self.shard_frames,
+            "shards": list(self._sha256),
+            "sha256": checksums | self._sha256,
         }
         write_json(self._folder / HEADER, header)
 
     def _write_shard(self, count: int) -> None:
-        name = f"codes-{len(self._shards):05d}.safetensors"
-        arrays = {}
-        for level, parts in self._pending.items():
-            joined = np.concatenate(parts)
-            arrays[level] = np.ascontiguousarray(joined[:count])
-            self._pending[level] = [joined[count:]]
-        save_file(arrays, self._folder / name)
-        self._shards.append(name)
-        self._num_pending -= count
+        name = _shard_name(len(self._sha256))
+        with replacing_file(self._folder / name) as temporary:
+            save_file({level: array[:count] for level, array in self._shard.items()}, temporary)
+        self._sha256[name] = sha256_file(self._folder / name)
+
+
+def move_codes(source: Path, target: Path) -> None:
+    """Move a finished folder of codes into another; what else is in `source` stays.
+
+    Args:
+        source: a folder in which `CodeWriter` has finished.
+        target: an existing empty folder, on any disk.
+    """
+    header = read_json(source / HEADER)
+    # From the end, so that the shards which an interruption leaves behind can be gone on with.
+    for name in (HEADER, INDEX, CODEBOOKS, *reversed(header["shards"])):
+        shutil.move(source / name, target / name)
 
 
 @dataclass(frozen=True)
@@ -120,6 +179,11 @@ class CodeStore:
         object.__setattr__(store, "_segments", tuple(read_segments(folder / INDEX)))
         return store
 
+    @property
+    def digest(self) -> str:
+        """Hash of the VQGAN's hash, the grids and the checksums of all files, for provenance."""
+        return hashlib.sha256(json.dumps(self._header, sort_keys=True).encode()).hexdigest()
+
     def segments(self, split: Split) -> list[Segment]:
         """List the segments of a split, "train" or "held_out"."""
         return [segment for segment in self._segments if segment.split == split]
@@ -128,6 +192,18 @@ class CodeStore:
         """Give the codebook vectors of each level, float32 `[codebook_size, code_dim]`."""
         self._verify(CODEBOOKS)
         return load_file(self.folder / CODEBOOKS)
+
+    def count_codes(self) -> dict[str, np.ndarray]:
+        """Count how often each code occurs, int64 `[codebook_size]` a level; a shard at a time.
+
+        Raises:
+            UserError: a shard is damaged, or holds a code that the codebook does not have.
+        """
+        counts = {grid.level: np.zeros(grid.codebook_size, np.int64) for grid in self.grids}
+        for shard in range(len(self._header["shards"])):
+            for level, codes in self._read(shard, slice(None)).items():
+                counts[level] += np.bincount(codes.ravel(), minlength=len(counts[level]))
+        return counts
 
     def window(self, segment: Segment, start: int, length: int) -> dict[str, np.ndarray]:
         """Give the codes of `length` frames of a segment, int64 `[length, rows, columns]` a level.
@@ -147,18 +223,18 @@ class CodeStore:
         while length > 0:
             shard, row = divmod(first, size)
             count = min(length, size - row)
-            for level, array in self._read(shard, row, count).items():
+            for level, array in self._read(shard, slice(row, row + count)).items():
                 parts[level].append(array)
             first, length = first + count, length - count
         return {level: np.concatenate(arrays) for level, arrays in parts.items()}
 
-    def _read(self, shard: int, row: int, count: int) -> dict[str, np.ndarray]:
+    def _read(self, shard: int, rows: slice) -> dict[str, np.ndarray]:
         name = self._header["shards"][shard]
         self._verify(name)
         arrays = {}
         with safe_open(self.folder / name, framework="np") as file:
             for grid in self.grids:
-                array = file.get_slice(grid.level)[row : row + count].astype(np.int64)
+                array = file.get_slice(grid.level)[rows].astype(np.int64)
                 _refuse_foreign_codes(array, grid)
                 arrays[grid.level] = array
         return arrays
@@ -179,6 +255,46 @@ class CodeStore:
                 "run tokenize again"
             )
         self._verified.add(name)
+
+
+def _shard_name(number: int) -> str:
+    return f"codes-{number:05d}.safetensors"
+
+
+def _whole_shards(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Give the checksums of the shards that can be gone on with: from the first, without a gap."""
+    if not (folder / PROGRESS).exists():
+        return {}
+    try:
+        progress = read_json(folder / PROGRESS)
+    except UserError:
+        _warn(f"{folder / PROGRESS}: damaged; all frames are done again")
+        return {}
+    if {name: progress.get(name) for name in settings} != settings:
+        _warn(
+            f"{folder / PROGRESS}: found codes of another VQGAN, other frames or other settings, "
+            "expected those of this run; all frames are done again"
+        )
+        return {}
+    whole: dict[str, str] = {}
+    for name, expected in progress["sha256"].items():
+        path = folder / name
+        if not path.exists() or sha256_file(path) != expected:
+            _warn(f"{path}: missing or damaged; it and the shards after it are done again")
+            break
+        whole[name] = expected
+    return whole
+
+
+def _remove_others(folder: Path, kept: Container[str]) -> None:
+    """Remove what a writer left besides the shards that are kept."""
+    for path in [folder / HEADER, *folder.glob("*codes-*.safetensors")]:
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"WARNING: {text}\n")
 
 
 def _smallest_type(codebook_size: int) -> type[np.unsignedinteger]:

@@ -1,4 +1,4 @@
-"""Batches of single frames from the store, as tensors in [-1, 1]."""
+"""Batches of frames from the store, as tensors in [-1, 1]."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,38 +8,46 @@ import torch
 from cvg.errors import UserError
 from cvg.frames.pixels import to_channels_first, to_unit
 from cvg.frames.store import FrameStore
-from cvg.segments import Split, Windows
+from cvg.segments import Split, Window, Windows
 from cvg.tensors import Float, Tensor
 
 
 class FrameBatches:
     """The frames of one split, seen as one long list."""
 
-    def __init__(self, store: FrameStore, split: Split) -> None:
+    def __init__(self, store: FrameStore, split: Split, *, successive: int = 1) -> None:
         """List the frames of `split`.
 
+        Args:
+            store: the frames.
+            split: "train" or "held_out".
+            successive: so many frames that follow each other are drawn together.
+
         Raises:
-            UserError: the split has no frame.
+            UserError: the split has no frame, or none that is followed by enough others.
         """
         self._store = store
-        self._frames = Windows(store.segments(split), length=1)
-        if not self._frames:
+        self._successive = successive
+        self._windows = Windows(store.segments(split), length=successive)
+        if not self._windows:
             raise UserError(
-                f"the frame store has no {split} frames; lower extract.min_frames or add videos, "
-                "then run extract again"
+                f"the frame store has no {split} frames"
+                + (f" with {successive} in a row" if successive > 1 else "")
+                + "; lower extract.min_frames or add videos, then run extract again"
             )
 
     def random(self, size: int, *, rng: torch.Generator) -> Float[Tensor, "b c h w"]:
-        """Draw frames with repetition."""
-        return self._gather(torch.randint(len(self._frames), (size,), generator=rng).tolist())
+        """Draw frames with repetition; successive ones lie beside each other in the batch."""
+        count = size // self._successive
+        numbers = torch.randint(len(self._windows), (count,), generator=rng).tolist()
+        return self._gather([self._windows[number] for number in numbers])
 
-    def in_order(self, size: int) -> Iterator[Float[Tensor, "b c h w"]]:
-        """Give every frame once, in the order of the store."""
-        total = len(self._frames)
-        for first in range(0, total, size):
-            yield self._gather(range(first, min(first + size, total)))
+    def in_order(self, size: int, *, most: int) -> Iterator[Float[Tensor, "b c h w"]]:
+        """Give the windows in the order of the store, at most `most`, spread evenly."""
+        windows = self._windows.spread(most)
+        for first in range(0, len(windows), size):
+            yield self._gather(windows[first : first + size])
 
-    def _gather(self, numbers: Sequence[int]) -> Float[Tensor, "b c h w"]:
-        windows = [self._frames[number] for number in numbers]
+    def _gather(self, windows: Sequence[Window]) -> Float[Tensor, "b c h w"]:
         frames = [self._store.window(w.segment, w.start, w.length) for w in windows]
         return to_channels_first(to_unit(torch.from_numpy(np.concatenate(frames))))

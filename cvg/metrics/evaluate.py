@@ -1,6 +1,6 @@
 """All figures of generated clips beside the real ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from cvg.pretrained.catalog import I3D, LPIPS_TRUNKS
 from cvg.pretrained.lpips import SMALLEST_SIZE, Lpips, Trunk, load_lpips
 from cvg.pretrained.store import locate
 from cvg.progress import Steps
+from cvg.segments import Segment
 from cvg.tensors import Float, UInt8
 
 # The covariance of I3D's 400 logits has full rank from here on.
@@ -34,12 +35,13 @@ class Networks:
 
 
 def load_networks(
-    *, lpips: Trunk, device: torch.device | str = "cpu", batch_size: int = 4
+    *, lpips: Trunk, stage: str, device: torch.device | str = "cpu", batch_size: int = 4
 ) -> Networks:
     """Load what the weights store has; `missing` says what it does not have.
 
     Args:
         lpips: trunk of LPIPS.
+        stage: what must run again once a network has come.
         device: where they run.
         batch_size: clips at once in the network of FVD.
 
@@ -51,18 +53,18 @@ def load_networks(
     if locate(LPIPS_TRUNKS[lpips]):
         lpips_network = load_lpips(lpips, device)
     else:
-        missing.append(_absence(f"lpips_{lpips}", LPIPS_TRUNKS[lpips]))
+        missing.append(_absence(f"lpips_{lpips}", LPIPS_TRUNKS[lpips], stage))
     if locate(I3D):
         features = i3d_feature_network(device=device, batch_size=batch_size)
     else:
-        missing.append(_absence("fvd", I3D))
+        missing.append(_absence("fvd", I3D, stage))
     return Networks(lpips=lpips_network, features=features, missing=tuple(missing))
 
 
-def _absence(figure: str, network: str) -> str:
+def _absence(figure: str, network: str, stage: str) -> str:
     return (
         f"{figure} is left out: the network {network} is absent; run "
-        f"`cvg weights fetch {network}`, then `dvc repro -f --single-item evaluate`"
+        f"`cvg weights fetch {network}`, then `dvc repro -f --single-item {stage}`"
     )
 
 
@@ -106,7 +108,7 @@ def evaluate_clips(
     scores: dict[str, Score] = {}
     horizon: dict[str, list[float]] = {}
     per_clip: dict[str, np.ndarray] = {}
-    metrics, absent = _paired_metrics(networks, size=min(real.shape[2:4]))
+    metrics, absent = paired_metrics(networks, size=min(real.shape[2:4]))
     for name, (metric, network) in metrics.items():
         values = metric(real[:, future], generated[:, future])
         horizon[name] = values.mean(axis=0).tolist()
@@ -155,10 +157,19 @@ def evaluate_sets(
     return Evaluation(scores={name: score}, horizon={}, per_clip={}, absent=())
 
 
-def _paired_metrics(
+def paired_metrics(
     networks: Networks, *, size: int
 ) -> tuple[dict[str, tuple[PerFrame, Network | None]], list[str]]:
-    """Give the metrics that frames of this size admit, and a sentence for each of the others."""
+    """Give the metrics that frames of this size admit, and a sentence for each of the others.
+
+    Args:
+        networks: from `load_networks`.
+        size: the shorter side of a frame, pixels.
+
+    Returns:
+        By its name in the protocol, each metric with the network that it rests on; and sentences
+        for those that need larger frames. What `networks.missing` says is not repeated.
+    """
     metrics: dict[str, tuple[PerFrame, Network | None]] = {"psnr": (psnr, None)}
     absent: list[str] = []
     if size < SSIM_WINDOW:
@@ -176,6 +187,12 @@ def _paired_metrics(
         else:
             metrics[name] = (lambda a, b: lpips_distance(lpips, a, b), network)
     return metrics, absent
+
+
+def common_fps(segments: Iterable[Segment]) -> float | None:
+    """Give the rate of the segments, frames a second; None where they differ."""
+    rates = {segment.fps for segment in segments}
+    return rates.pop() if len(rates) == 1 else None
 
 
 def _no_frechet(real: np.ndarray, other: np.ndarray, features: FeatureNetwork | None) -> str:

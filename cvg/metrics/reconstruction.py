@@ -1,17 +1,30 @@
 """How well the VQGAN reconstructs held-out frames, and how its codes are used there."""
 
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from cvg.codes.use import code_use
+from cvg.config import CheckVqganParams
+from cvg.errors import UserError
 from cvg.frames.store import FrameStore
+from cvg.metrics.evaluate import (
+    Evaluation,
+    Networks,
+    PerFrame,
+    common_fps,
+    evaluate_sets,
+    paired_metrics,
+)
+from cvg.metrics.features import FeatureCache
+from cvg.metrics.flips import Flips
 from cvg.metrics.names import figure_key
-from cvg.metrics.perceptual import lpips_distance
-from cvg.metrics.pixels import SSIM_WINDOW, psnr, ssim
-from cvg.pretrained.lpips import SMALLEST_SIZE, Lpips
+from cvg.metrics.scores import Protocol
+from cvg.progress import Steps
 from cvg.segments import Windows
-from cvg.vqgan.health import code_use
 from cvg.vqgan.model import Vqgan
 from cvg.vqgan.reconstruct import Reconstructed, reconstruct
 
@@ -21,51 +34,148 @@ FRAMES_SHOWN = 8
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionFigures:
-    """Means over all held-out frames."""
+    """Figures over all held-out frames."""
 
-    quality: dict[str, float]  # psnr, psnr_top (dB), ssim, lpips: those that could be computed
-    use: dict[str, dict[str, float]]  # usage and perplexity of each level
+    # Means of psnr (dB), ssim and lpips: those that could be computed. `psnr_top` and the like are
+    # of the frames decoded from the levels up to and including that one.
+    quality: dict[str, float]
+    codes: dict[str, dict[str, float]]  # usage, perplexity, still and flips of each level
     counts: dict[str, np.ndarray]  # how often each code of a level occurs, int64 [k]
-    shown: dict[str, np.ndarray]  # some frames: original, full, top; uint8 [m, h, w, 3]
+    shown: dict[str, np.ndarray]  # some frames: original, full, top, ...; uint8 [m, h, w, 3]
+    absent: list[str]  # a sentence for each figure that these frames do not admit
 
 
 def measure_reconstruction(
-    store: FrameStore, vqgan: Vqgan, *, lpips: Lpips | None, device: torch.device
+    store: FrameStore, vqgan: Vqgan, networks: Networks, *, device: torch.device
 ) -> ReconstructionFigures:
-    """Reconstruct every held-out frame once."""
+    """Reconstruct every held-out frame once.
+
+    Args:
+        store: holds the frames.
+        vqgan: on `device`, in evaluation mode.
+        networks: from `load_networks`.
+        device: where to compute.
+
+    Raises:
+        UserError: there is no held-out frame.
+    """
+    num_frames = store.num_frames("held_out")
+    if num_frames == 0:
+        raise UserError(
+            f"{store.folder}: found no held-out frame, expected some to check the VQGAN on; raise "
+            "extract.held_out"
+        )
+    pairs, absent = paired_metrics(networks, size=min(store.size))
+    metrics = {figure_key(name): metric for name, (metric, _) in pairs.items()}
+    books = vqgan.codebooks()
+    counts = {level: np.zeros(len(book), np.int64) for level, book in books.items()}
     sums: dict[str, float] = {}
-    counts = {level: np.zeros(vqgan.shape.codebook_size, np.int64) for level in ("top", "bottom")}
-    num_frames = 0
-    for segment in store.segments("held_out"):
-        for start in range(0, segment.num_frames, FRAMES_AT_ONCE):
-            length = min(FRAMES_AT_ONCE, segment.num_frames - start)
-            frames = store.window(segment, start, length)
-            result = reconstruct(vqgan, frames, device=device)
-            for name, values in _quality(frames, result, lpips).items():
-                sums[name] = sums.get(name, 0.0) + float(values.sum())
-            for level, codes in result.codes.items():
-                counts[level] += np.bincount(codes.ravel(), minlength=len(counts[level]))
-            num_frames += length
-    use = {level: code_use(torch.from_numpy(count)) for level, count in counts.items()}
+    flips = Flips()
+    for frames, result, follows in _held_out_batches(store, vqgan, device):
+        for name, total in _totals(frames, result, metrics).items():
+            sums[name] = sums.get(name, 0.0) + total
+        for level, codes in result.codes.items():
+            counts[level] += np.bincount(codes.ravel(), minlength=len(counts[level]))
+        flips.add(frames, result.codes, follows=follows)
+    use = {level: vars(code_use(torch.from_numpy(count))) for level, count in counts.items()}
+    steadiness = flips.figures()
     return ReconstructionFigures(
         quality={name: total / num_frames for name, total in sums.items()},
-        use={level: vars(figures) for level, figures in use.items()},
+        codes={level: figures | steadiness[level] for level, figures in use.items()},
         counts=counts,
         shown=_examples(store, vqgan, device),
+        absent=[*absent, *_never_still(steadiness)],
     )
 
 
-def _quality(
-    frames: np.ndarray, result: Reconstructed, lpips: Lpips | None
-) -> dict[str, np.ndarray]:
-    real, full, top = (batch[None] for batch in (frames, result.full, result.top))
-    size = min(frames.shape[1:3])
-    values = {"psnr": psnr(real, full), "psnr_top": psnr(real, top)}
-    if size >= SSIM_WINDOW:
-        values["ssim"] = ssim(real, full)
-    if lpips is not None and size >= SMALLEST_SIZE:
-        values[figure_key(f"lpips_{lpips.net}")] = lpips_distance(lpips, real, full)
-    return values
+def measure_fvd(
+    store: FrameStore,
+    vqgan: Vqgan,
+    networks: Networks,
+    *,
+    params: CheckVqganParams,
+    seed: int,
+    device: torch.device,
+) -> Evaluation:
+    """Give the Frechet distance of held-out clips to what their codes hold: reconstruction FVD.
+
+    Every frame passes the codes; there is no context. The clips are spread evenly over all
+    held-out windows.
+
+    Args:
+        store: holds the frames.
+        vqgan: on `device`, in evaluation mode.
+        networks: from `load_networks`; without the network of FVD nothing is computed.
+        params: number and length of the clips.
+        seed: of the run, for the protocol.
+        device: where to compute.
+    """
+    if networks.features is None:
+        return _no_figure()
+    segments = store.segments("held_out")
+    windows = Windows(segments, length=params.frames).spread(params.clips)
+    if not windows:
+        longest = max((segment.num_frames for segment in segments), default=0)
+        return _no_figure(
+            f"fvd is left out: no held-out segment has check_vqgan.frames = {params.frames} "
+            f"frames, the longest has {longest}"
+        )
+    if len(windows) < params.clips:
+        sys.stderr.write(
+            f"WARNING: check_vqgan.clips is {params.clips}, but the held-out segments have only "
+            f"{len(windows)} windows of {params.frames} frames\n"
+        )
+    real = np.stack([store.window(w.segment, w.start, w.length) for w in windows])
+    decoded = np.stack([reconstruct(vqgan, clip, device=device).full for clip in real])
+    protocol = Protocol(
+        split="held_out",
+        clips=len(windows),
+        frames=params.frames,
+        context_frames=0,
+        size=min(store.size),
+        fps=common_fps(segments),
+        seed=seed,
+    )
+    return evaluate_sets(real, decoded, protocol=protocol, networks=networks, cache=FeatureCache())
+
+
+def _held_out_batches(
+    store: FrameStore, vqgan: Vqgan, device: torch.device
+) -> Iterator[tuple[np.ndarray, Reconstructed, bool]]:
+    """Yield frames, what their codes hold, and whether they follow the frames before them."""
+    with Steps("check the VQGAN", total=store.num_frames("held_out")) as progress:
+        for segment in store.segments("held_out"):
+            for start in range(0, segment.num_frames, FRAMES_AT_ONCE):
+                length = min(FRAMES_AT_ONCE, segment.num_frames - start)
+                frames = store.window(segment, start, length)
+                yield frames, reconstruct(vqgan, frames, device=device), start > 0
+                progress.advance(length)
+
+
+def _totals(
+    frames: np.ndarray, result: Reconstructed, metrics: Mapping[str, PerFrame]
+) -> dict[str, float]:
+    """Sum each metric over the frames, for every prefix of the levels."""
+    finest = list(result.prefixes)[-1]
+    return {
+        name if level == finest else f"{name}_{level}": float(
+            metric(frames[None], picture[None]).sum()
+        )
+        for name, metric in metrics.items()
+        for level, picture in result.prefixes.items()
+    }
+
+
+def _never_still(steadiness: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return [
+        f"codes.{level}.flips is left out: no cell stands still from one held-out frame to the next"
+        for level, figures in steadiness.items()
+        if "flips" not in figures
+    ]
+
+
+def _no_figure(*reasons: str) -> Evaluation:
+    return Evaluation(scores={}, horizon={}, per_clip={}, absent=reasons)
 
 
 def _examples(store: FrameStore, vqgan: Vqgan, device: torch.device) -> dict[str, np.ndarray]:
@@ -73,4 +183,5 @@ def _examples(store: FrameStore, vqgan: Vqgan, device: torch.device) -> dict[str
     windows = Windows(store.segments("held_out"), length=1).spread(FRAMES_SHOWN)
     frames = np.concatenate([store.window(w.segment, w.start, w.length) for w in windows])
     result = reconstruct(vqgan, frames, device=device)
-    return {"original": frames, "full": result.full, "top": result.top}
+    *coarser, _ = result.prefixes.items()
+    return {"original": frames, "full": result.full} | dict(coarser)

@@ -15,7 +15,7 @@ def write_suite(folder: Path, suite: Suite) -> None:
     - `protocol.json`: each figure with the protocol by which it was computed;
     - `horizon.csv`, `clips.csv`: figures by predicted frame, and by sample;
     - `psnr_by_frame.csv`: PSNR once more, a column a candidate, as `dvc plots` wants it;
-    - `pictures.safetensors`: some clips and frames to look at, and how often each code occurs;
+    - `pictures.safetensors`: some clips to look at;
     - `absent.json`: which figures are left out, and why.
     """
     with replacing_folder(folder, marker="protocol.json") as temporary:

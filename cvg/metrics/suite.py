@@ -1,8 +1,8 @@
-"""The figures of a whole run: VQGAN, codes, samples, baselines and controls, under fixed names.
+"""The figures of samples, baselines and controls, under fixed names.
 
-The nested names are what others rely on (`dvc metrics show`, scripts, the report): `vqgan.psnr`,
-`codes.top.usage`, `sample.fvd`, `baseline.nearest.lpips`, `control.real_vs_real.fvd`, ... A figure
-that could not be computed is absent, never 0 and never null.
+The nested names are what others rely on (`dvc metrics show`, scripts, the report): `sample.fvd`,
+`baseline.nearest.lpips`, `control.real_vs_real.fvd`, ... A figure that could not be computed is
+absent, never 0 and never null.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,8 @@ import torch
 from cvg.frames.samples import Samples
 from cvg.frames.store import FrameStore
 from cvg.metrics.candidates import Candidates, gather_candidates
-from cvg.metrics.evaluate import Evaluation, Networks, evaluate_candidates
+from cvg.metrics.evaluate import Evaluation, Networks, common_fps, evaluate_candidates
 from cvg.metrics.names import figure_key
-from cvg.metrics.reconstruction import ReconstructionFigures, measure_reconstruction
 from cvg.metrics.scores import Protocol
 from cvg.vqgan.model import Vqgan
 
@@ -32,7 +31,7 @@ class Suite:
     scores: list[dict[str, Any]]  # each figure of clips with its protocol
     horizon: list[dict[str, Any]]  # rows: candidate, frame (1 = first predicted), figures
     clips: list[dict[str, Any]]  # rows: figures of each sample
-    pictures: dict[str, np.ndarray]  # uint8 clips and frames to look at, and counts of codes
+    pictures: dict[str, np.ndarray]  # uint8 clips to look at, and their numbers
     absent: list[str]  # a sentence for each figure that is left out
 
 
@@ -46,7 +45,6 @@ def run_suite(
     device: torch.device,
 ) -> Suite:
     """Score the samples of a run beside its baselines and controls."""
-    reconstruction = measure_reconstruction(store, vqgan, lpips=networks.lpips, device=device)
     candidates = gather_candidates(store, samples, vqgan, seed=seed, device=device)
     evaluations = evaluate_candidates(
         candidates.real,
@@ -58,7 +56,7 @@ def run_suite(
     )
     absent = [*networks.missing, *(text for e in evaluations.values() for text in e.absent)]
     return Suite(
-        figures=_nest(reconstruction, evaluations),
+        figures=_nest(evaluations),
         scores=[
             {"candidate": name} | score.to_dict()
             for name, evaluation in evaluations.items()
@@ -66,29 +64,26 @@ def run_suite(
         ],
         horizon=list(_horizon_rows(evaluations)),
         clips=_clip_rows(samples, evaluations["sample"]),
-        pictures=_pictures(candidates, reconstruction),
+        pictures=_pictures(candidates),
         absent=list(dict.fromkeys(absent)),
     )
 
 
 def _protocol(store: FrameStore, samples: Samples, *, seed: int) -> Protocol:
-    rates = {segment.fps for segment in store.segments("held_out")}
     return Protocol(
         split="held_out",
         clips=len(samples.clips),
         frames=samples.frames.shape[1],
         context_frames=samples.context_frames,
         size=samples.frames.shape[2],
-        fps=rates.pop() if len(rates) == 1 else None,
+        fps=common_fps(store.segments("held_out")),
         seed=seed,
     )
 
 
-def _nest(
-    reconstruction: ReconstructionFigures, evaluations: Mapping[str, Evaluation]
-) -> dict[str, Any]:
+def _nest(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
     """Put all figures under their dotted names."""
-    tree: dict[str, Any] = {"vqgan": reconstruction.quality, "codes": reconstruction.use}
+    tree: dict[str, Any] = {}
     for candidate, evaluation in evaluations.items():
         node = tree
         for part in candidate.split("."):
@@ -121,18 +116,13 @@ def _clip_rows(samples: Samples, evaluation: Evaluation) -> list[dict[str, Any]]
     ]
 
 
-def _pictures(
-    candidates: Candidates, reconstruction: ReconstructionFigures
-) -> dict[str, np.ndarray]:
+def _pictures(candidates: Candidates) -> dict[str, np.ndarray]:
     # Evenly spread, not chosen: neither the best nor the worst.
     count = min(CLIPS_SHOWN, len(candidates.real))
     chosen = [(2 * i + 1) * len(candidates.real) // (2 * count) for i in range(count)]
     clips = {"truth": candidates.real} | {
         name.rpartition(".")[2]: clips for name, clips in candidates.paired.items()
     }
-    return (
-        {"chosen": np.array(chosen)}
-        | {f"clips.{name}": np.ascontiguousarray(array[chosen]) for name, array in clips.items()}
-        | {f"frames.{name}": array for name, array in reconstruction.shown.items()}
-        | {f"counts.{level}": counts for level, counts in reconstruction.counts.items()}
-    )
+    return {"chosen": np.array(chosen)} | {
+        f"clips.{name}": np.ascontiguousarray(array[chosen]) for name, array in clips.items()
+    }

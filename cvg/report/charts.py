@@ -28,10 +28,11 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A level to compare with, drawn as a thin line across."""
+    """A value to compare with, drawn as a thin line across, or upright where it is one of x."""
 
     name: str
     value: float
+    upright: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,7 @@ class Chart:
     y_ticks: tuple[Tick, ...]
     reference: str  # name of the reference line, empty where there is none
     reference_place: str
+    reference_upright: bool
     description: str  # for those who cannot see it
 
 
@@ -93,7 +95,7 @@ def line_chart(
 ) -> Chart | None:
     """Lay out a chart of the series that have points; None where none has.
 
-    The vertical axis holds all points and the reference, and starts at 0 only for areas. Where
+    The axes hold all points and the reference; the vertical one starts at 0 only for areas. Where
     `x_ticks` are given, values and what to call them, they name the horizontal axis.
     """
     shown = [one for one in series if one.points]
@@ -101,7 +103,8 @@ def line_chart(
         return None
     xs = [x for one in shown for x, _ in one.points]
     ys = [y for one in shown for _, y in one.points]
-    ys += [reference.value] if reference else []
+    if reference:
+        (xs if reference.upright else ys).append(reference.value)
     ys += [0.0] if any(one.filled for one in shown) else []
     across = Axis(
         low=min(xs),
@@ -112,6 +115,7 @@ def line_chart(
     margin = 0.06 * (max(ys) - min(ys)) or max(0.06 * abs(max(ys)), 1e-3)
     low = 0.0 if any(one.filled for one in shown) else min(ys) - margin
     up = Axis(low=low, high=max(ys) + margin, start=HEIGHT - BOTTOM, end=TOP)
+    along = across if reference and reference.upright else up
     return Chart(
         title=title,
         x_label=x_label,
@@ -121,7 +125,8 @@ def line_chart(
         or _ticks(across, whole=True),
         y_ticks=_ticks(up),
         reference=reference.name if reference else "",
-        reference_place=_number(up.place(reference.value)) if reference else "",
+        reference_place=_number(along.place(reference.value)) if reference else "",
+        reference_upright=along is across,
         description=_description(title, shown, reference),
     )
 

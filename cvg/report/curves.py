@@ -7,48 +7,62 @@ import numpy as np
 
 from cvg.report.candidates import CANDIDATES, metrics_of
 from cvg.report.charts import Chart, Point, Reference, Series, line_chart
-from cvg.report.source import LEVELS, Row, Source, finite
+from cvg.report.levels import STYLES, prefixes
+from cvg.report.source import Row, Source, finite
 
-LEVEL_STYLES = {"top": "a", "bottom": "b"}
+JUDGED = "adversarial"  # the column that begins where the discriminator's gradient does
+DISCRIMINATOR = {
+    "discriminator": ("its loss", "a"),
+    JUDGED: ("loss of the decoder", "b"),
+    "adaptive_factor": ("adaptive factor", "c"),
+    "discriminator_right": ("patches judged right", "d"),
+}
 
 
-def vqgan_charts(rows: Sequence[Row]) -> list[Chart]:
-    """Give loss and held-out PSNR by step."""
-    loss = _series(rows, "step", {"loss": ("training loss", "a")})
-    names = {
-        "held_out_psnr": ("both levels", "a"),
-        "held_out_psnr_top": ("top level alone", "b"),
-    }
+def vqgan_charts(rows: Sequence[Row], levels: Sequence[str]) -> list[Chart]:
+    """Give loss, held-out figures of each prefix of the levels, and the discriminator, by step."""
+    start = _judged_from(rows)
+    known = list(zip(prefixes(levels)[::-1], STYLES, strict=False))
+
+    def by_prefix(name: str) -> dict[str, tuple[str, str]]:
+        return {
+            f"held_out_{name}{prefix.suffix}": (prefix.title.lower(), style)
+            for prefix, style in known
+        }
+
     return _present(
-        line_chart("Training loss", loss, x_label="step", y_label="loss, weighted sum"),
-        line_chart(
-            "Held-out reconstruction",
-            _series(rows, "step", names),
-            x_label="step",
-            y_label="PSNR, dB",
+        _by_step("Training loss", rows, {"loss": ("training loss", "a")}, "loss, weighted sum"),
+        *(
+            _by_step(f"Held-out {name.upper()}", rows, by_prefix(name), label, reference=start)
+            for name, label in (("psnr", "PSNR, dB"), ("lpips", "LPIPS"))
         ),
+        _by_step("Discriminator", rows, DISCRIMINATOR, "losses, factor, share", reference=start),
     )
 
 
-def code_charts(counts: Mapping[str, np.ndarray], rows: Sequence[Row]) -> list[Chart]:
-    """Give the use of each code, most used first, and the perplexity by step."""
-    charts = [_use_chart(level, counts[level]) for level in LEVELS if level in counts]
-    names = {
-        f"held_out_perplexity_{level}": (level, style) for level, style in LEVEL_STYLES.items()
-    }
-    perplexity = line_chart(
-        "Perplexity while training",
-        _series(rows, "step", names),
-        x_label="step",
-        y_label="codes in even use",
+def code_charts(source: Source) -> list[Chart]:
+    """Give the use of each code, most used first; the codes in use and the perplexity by step."""
+    levels = dict(zip(source.levels, STYLES, strict=False))
+    rows = source.curves["vqgan"]
+
+    def by_level(name: str) -> dict[str, tuple[str, str]]:
+        return {f"held_out_{name}_{level}": (level, style) for level, style in levels.items()}
+
+    return _present(
+        *(
+            _use_chart(level, counts, style=style)
+            for level, style in levels.items()
+            if (counts := source.pictures.get(f"counts.{level}")) is not None
+        ),
+        _by_step("Codes used while training", rows, by_level("usage"), "share of the codes"),
+        _by_step("Perplexity while training", rows, by_level("perplexity"), "codes in even use"),
     )
-    return _present(*charts, perplexity)
 
 
 def transformer_charts(source: Source) -> list[Chart]:
-    """Give the negative log-likelihood of both levels by step, beside that of an even guess."""
+    """Give the negative log-likelihood of each level by step, beside that of an even guess."""
     charts: list[Chart | None] = []
-    for level in LEVELS:
+    for level in source.levels:
         names = {"nll": ("training", "b"), "held_out_nll": ("held-out", "a")}
         size = codebook_size(source.pictures, level)
         charts.append(
@@ -100,7 +114,7 @@ def codebook_size(counts: Mapping[str, np.ndarray], level: str) -> int:
     return 0 if found is None else len(found)
 
 
-def _use_chart(level: str, counts: np.ndarray) -> Chart | None:
+def _use_chart(level: str, counts: np.ndarray, *, style: str) -> Chart | None:
     total, size = int(counts.sum()), len(counts)
     if not total:
         return None
@@ -113,11 +127,34 @@ def _use_chart(level: str, counts: np.ndarray) -> Chart | None:
     )
     return line_chart(
         f"Use of the {level} codes",
-        [Series(name=f"{level} codes", style=LEVEL_STYLES[level], points=points, filled=True)],
+        [Series(name=f"{level} codes", style=style, points=points, filled=True)],
         x_label="codes, most used first",
         y_label="share of all uses, %",
         reference=Reference(name="even use", value=100 / size),
     )
+
+
+def _judged_from(rows: Sequence[Row]) -> Reference | None:
+    """Find the step from which on the decoder is judged; None where it never is."""
+    before = 0.0
+    for row in rows:
+        if finite(row.get(JUDGED)) is not None:
+            name = "the discriminator's gradient begins"
+            return Reference(name=name, value=before, upright=True)
+        before = finite(row.get("step")) or before
+    return None
+
+
+def _by_step(
+    title: str,
+    rows: Sequence[Row],
+    names: Mapping[str, tuple[str, str]],
+    y_label: str,
+    *,
+    reference: Reference | None = None,
+) -> Chart | None:
+    series = _series(rows, "step", names)
+    return line_chart(title, series, x_label="step", y_label=y_label, reference=reference)
 
 
 def _series(rows: Sequence[Row], x: str, names: Mapping[str, tuple[str, str]]) -> list[Series]:

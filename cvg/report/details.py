@@ -1,13 +1,15 @@
 """The smaller tables: networks, codes, protocol."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cvg.metrics.names import figure_key
-from cvg.report.candidates import clip_metrics, metrics_of
+from cvg.report.candidates import Metric, metrics_of
 from cvg.report.curves import codebook_size
-from cvg.report.source import LEVELS, Source, figure
+from cvg.report.gates import clips_sentence
+from cvg.report.levels import level_figure, prefixes
+from cvg.report.source import Source, figure
 from cvg.report.summary import absence
 
 NOT_COMPUTED = "not computed"
@@ -24,21 +26,12 @@ class Table:
 
 
 def vqgan_table(source: Source) -> Table:
-    """Give how well held-out frames survive the VQGAN."""
-    rows: list[tuple[str, ...]] = []
+    """Give how well held-out frames survive the VQGAN, whole and from its coarser levels alone."""
     known = source.figures.get("vqgan", {})
-    for metric in clip_metrics({"sample": known}):
-        if not metric.paired:
-            continue
-        unit = f" {metric.unit}" if metric.unit else ""
-        value = figure(known, metric.key)
-        if metric.key != "psnr_top":
-            text = f"{metric.show(value)}{unit}" if value is not None else NOT_COMPUTED
-            note = metric.direction if value is not None else absence(metric, source.absent)
-            rows.append((metric.title, text, note))
-    top = figure(known, "psnr_top")
-    text = f"{top:.2f} dB" if top is not None else NOT_COMPUTED
-    rows.insert(1, ("PSNR, top level alone", text, "how much the coarse codes carry"))
+    keys = dict.fromkeys(level_figure(key).key for key in known)
+    rows = [
+        row for metric in metrics_of(keys) for row in _reconstruction_rows(metric, known, source)
+    ]
     return Table(
         caption="Held-out frames, original against reconstruction",
         headings=("Figure", "Value", ""),
@@ -46,24 +39,49 @@ def vqgan_table(source: Source) -> Table:
     )
 
 
+def _reconstruction_rows(
+    metric: Metric, known: Mapping[str, Any], source: Source
+) -> Iterator[tuple[str, str, str]]:
+    unit = f" {metric.unit}" if metric.unit else ""
+    title = metric.title if metric.paired else f"Reconstruction {metric.title}"
+    *parts, _ = prefixes(source.levels)
+    value = figure(known, metric.key)
+    if value is None:
+        yield title, NOT_COMPUTED, absence(metric, source.check.absent)
+    else:
+        clips = clips_sentence(source.check.scores, metric.key)
+        note = f"{metric.direction}{f'; {clips}' if clips else ''}"
+        yield title, f"{metric.show(value)}{unit}", note
+    for part in parts:
+        value = figure(known, f"{metric.key}{part.suffix}")
+        if value is not None:
+            text = f"{metric.show(value)}{unit}"
+            yield f"{metric.title}, {part.title.lower()}", text, "without the finer codes"
+
+
 def codes_table(source: Source) -> Table:
-    """Give how many codes of each level are in use."""
+    """Give how many codes of each level are in use, and how steady they are."""
     rows: list[tuple[str, ...]] = []
-    for level in LEVELS:
+    for level in source.levels:
         size = codebook_size(source.pictures, level)
-        usage = figure(source.figures, f"codes.{level}.usage")
-        perplexity = figure(source.figures, f"codes.{level}.perplexity")
+        name = f"codes.{level}"
+        perplexity = figure(source.figures, f"{name}.perplexity")
+        usage, flips, still = (
+            _share(figure(source.figures, f"{name}.{key}")) for key in ("usage", "flips", "still")
+        )
         rows.append(
             (
                 level.capitalize(),
                 str(size) if size else NOT_COMPUTED,
-                f"{100 * usage:.1f} %" if usage is not None else NOT_COMPUTED,
+                usage,
                 f"{perplexity:.1f}" if perplexity is not None else NOT_COMPUTED,
+                flips,
+                still,
             )
         )
     return Table(
-        caption="Use of the codebooks on held-out frames",
-        headings=("Level", "Codes", "Used at all", "Perplexity"),
+        caption="Codes of held-out frames",
+        headings=("Level", "Codes", "Used at all", "Perplexity", "Flips", "Still cells"),
         rows=tuple(rows),
     )
 
@@ -71,11 +89,11 @@ def codes_table(source: Source) -> Table:
 def transformer_table(source: Source) -> Table:
     """Give how well the next codes are predicted, beside copying the previous frame's."""
     rows: list[tuple[str, ...]] = []
-    for level in LEVELS:
+    for level in source.levels:
         name = f"transformer.{level}"
         nll = figure(source.figures, f"{name}.nll")
         shares = [figure(source.figures, f"{name}.{key}") for key in ("accuracy", "accuracy_copy")]
-        texts = [f"{100 * share:.1f} %" if share is not None else NOT_COMPUTED for share in shares]
+        texts = [_share(share) for share in shares]
         rows.append((level.capitalize(), f"{nll:.3f}" if nll is not None else NOT_COMPUTED, *texts))
     return Table(
         caption="Held-out clips, the codes before each one given",
@@ -107,6 +125,10 @@ def protocol_table(scores: Sequence[Mapping[str, Any]]) -> Table:
         ),
         rows=tuple(_protocol_row(score) for score in scores),
     )
+
+
+def _share(value: float | None) -> str:
+    return f"{100 * value:.1f} %" if value is not None else NOT_COMPUTED
 
 
 def _protocol_row(score: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from cvg.files import replacing_file
 from cvg.report import charts
+from cvg.report.ablation import ablation_table
 from cvg.report.candidates import CANDIDATES
 from cvg.report.curves import code_charts, horizon_charts, transformer_charts, vqgan_charts
 from cvg.report.data import (
@@ -29,9 +30,11 @@ from cvg.report.details import (
     transformer_table,
     vqgan_table,
 )
+from cvg.report.gates import flips_sentence, gate_lines, missed_sentences
+from cvg.report.levels import grids_sentence, writers_sentence
 from cvg.report.pictures import contact_sheet, films, overview, strips
-from cvg.report.source import Source, read_source
-from cvg.report.summary import interval_sentence, main_table, run_sentence
+from cvg.report.source import Source, SourcePaths, read_source
+from cvg.report.summary import interval_sentence, main_table, run_sentence, training_sentence
 from cvg.report.verdict import judge
 
 FOLDER = Path(__file__).parent
@@ -39,24 +42,17 @@ FILMS_PER_SECOND = 6  # frames; slower than life, so that single frames can be s
 LARGE = 192  # pixels on a wide screen, at most, of a frame that moves
 
 
-def write_report(
-    *, frames: Path, vqgan: Path, metrics: Path, scores: Path, plots: Path, out: Path
-) -> None:
+def write_report(paths: SourcePaths, *, out: Path) -> None:
     """Write the page; the same inputs give the same bytes.
 
     Args:
-        frames: the frame store.
-        vqgan: the trained VQGAN.
-        metrics: JSON file of the figures.
-        scores: folder of protocols, rows and pictures.
-        plots: folder of the training curves.
+        paths: what the other stages wrote.
         out: the page to write.
 
     Raises:
         UserError: an input is missing or cannot be read.
     """
-    source = read_source(frames=frames, vqgan=vqgan, metrics=metrics, scores=scores, plots=plots)
-    page = render(source)
+    page = render(read_source(paths))
     with replacing_file(out) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
 
@@ -77,8 +73,11 @@ def render(source: Source) -> str:
         script=Markup(script),
         # The page may run this script and no other, whatever a caption says.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        candidates=CANDIDATES,
+        drawing=charts,
         **_content(source),
         **_data(source),
+        **_vqgan(source),
     )
 
 
@@ -87,17 +86,11 @@ def _content(source: Source) -> dict[str, Any]:
     moving = films(source)
     return {
         "run_sentence": run_sentence(source),
-        "warnings": source.health.get("warnings", []),
         "verdict": judge(source),
         "table": main_table(source),
         "interval_sentence": interval_sentence(scores),
-        "absent": source.absent,
-        "vqgan": vqgan_table(source),
-        "best_step": source.health.get("best_step"),
-        "strips": strips(source.pictures),
-        "vqgan_charts": vqgan_charts(source.curves["vqgan"]),
-        "codes": codes_table(source),
-        "code_charts": code_charts(_counts(source), source.curves["vqgan"]),
+        "absent": list(dict.fromkeys([*source.absent, *source.check.absent])),
+        "writers_sentence": writers_sentence(source.levels),
         "transformer": transformer_table(source),
         "transformer_charts": transformer_charts(source),
         "films": moving,
@@ -105,9 +98,25 @@ def _content(source: Source) -> dict[str, Any]:
         "rate": FILMS_PER_SECOND,
         "cell": _cell_size(moving.size) if moving else LARGE,
         "horizon_charts": horizon_charts(source.horizon),
-        "protocol": protocol_table(scores),
-        "candidates": CANDIDATES,
-        "drawing": charts,
+        "protocol": protocol_table([*scores, *source.check.scores]),
+    }
+
+
+def _vqgan(source: Source) -> dict[str, Any]:
+    gates = gate_lines(source)
+    curve = source.curves["vqgan"]
+    return {
+        "grids_sentence": grids_sentence(source.levels),
+        "training_sentence": training_sentence(source.training),
+        "gates": gates,
+        "missed": missed_sentences(gates),
+        "flips_sentence": flips_sentence(source),
+        "strips": strips(source.pictures, source.levels),
+        "vqgan": vqgan_table(source),
+        "vqgan_charts": vqgan_charts(curve, source.levels),
+        "ablation": ablation_table(source.ablation),
+        "codes": codes_table(source),
+        "code_charts": code_charts(source),
     }
 
 
@@ -125,15 +134,6 @@ def _data(source: Source) -> dict[str, Any]:
         "motion_charts": motion_charts(extraction),
         "overview": overview(source.overview) if source.overview else None,
         "sheets": {split: contact_sheet(path) for split, path in source.contact_sheets.items()},
-    }
-
-
-def _counts(source: Source) -> dict[str, Any]:
-    prefix = "counts."
-    return {
-        name.removeprefix(prefix): counts
-        for name, counts in source.pictures.items()
-        if name.startswith(prefix)
     }
 
 

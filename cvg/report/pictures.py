@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from einops import rearrange
 from PIL import Image
 
 from cvg.report.candidates import metrics_of
+from cvg.report.levels import prefixes
 from cvg.report.source import Row, Source, finite
 
 LARGEST_SIDE = 16383  # pixels, of a WebP picture
@@ -25,7 +27,6 @@ SHOWN = (
     ("repeat_last", "Repeat last frame"),
     ("nearest", "Nearest training clip"),
 )
-STRIPS = (("original", "Original"), ("full", "Both levels"), ("top", "Top level alone"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +84,12 @@ def overview(path: Path) -> Picture:
         return _encode(picture.convert("RGB"), lossless=True)
 
 
-def strips(pictures: dict[str, np.ndarray]) -> list[Strip]:
-    """Give held-out frames and their reconstructions, each set as one strip."""
+def strips(pictures: dict[str, np.ndarray], levels: Sequence[str]) -> list[Strip]:
+    """Give held-out frames, and them decoded from each prefix of the levels, each set a strip."""
+    named = [("original", "Original"), *((one.picture, one.title) for one in prefixes(levels))]
     return [
         Strip(title=title, picture=_strip(pictures[key]), frames=len(pictures[key]))
-        for name, title in STRIPS
+        for name, title in named
         if (key := f"frames.{name}") in pictures
     ]
 

@@ -15,11 +15,25 @@ from cvg.errors import UserError
 from cvg.files import read_json
 from cvg.frames.report import read_report
 
-LEVELS = ("top", "bottom")
 SPLITS = ("train", "held_out")
-CURVES = ("vqgan", *(f"transformer_{level}" for level in LEVELS))
+PICTURES = "pictures.safetensors"
 
 Row = dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What the health check of the VQGAN found.
+
+    Attributes:
+        gates: each figure that has a bound or could have one, with its verdict.
+        scores: each figure of clips with its protocol.
+        absent: a sentence for each figure that was left out.
+    """
+
+    gates: list[dict[str, Any]]
+    scores: list[dict[str, Any]]
+    absent: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,59 +41,89 @@ class Source:
     """Everything that the page shows.
 
     Attributes:
-        figures: nested names to numbers, as in metrics.json.
+        figures: nested names to numbers, as in metrics.json; those of the VQGAN are of its check.
+        levels: names of the levels of codes, coarse to fine.
         scores: each figure of clips with its protocol.
         absent: a sentence for each figure that was left out.
         horizon: rows of figures by candidate and predicted frame.
         clips: rows of figures of each sample.
         pictures: uint8 clips and frames to look at, and counts of codes.
         extraction: the account of the videos found, used and skipped.
-        health: figures of the best VQGAN, and warnings of its gate.
+        training: how the training of the VQGAN ended.
+        check: health of the VQGAN.
         curves: rows of figures by step of each training; empty where none were recorded.
         contact_sheets: PNG of each side of the split that has one.
         overview: PNG of the data, None where there is none.
+        ablation: rows of what was tried with the VQGAN; empty where nothing was given.
     """
 
     figures: Mapping[str, Any]
+    levels: tuple[str, ...]
     scores: list[dict[str, Any]]
     absent: list[str]
     horizon: list[Row]
     clips: list[Row]
     pictures: dict[str, np.ndarray]
     extraction: Mapping[str, Any]
-    health: Mapping[str, Any]
+    training: Mapping[str, Any]
+    check: Check
     curves: dict[str, list[Row]]
     contact_sheets: dict[str, Path]
     overview: Path | None
+    ablation: list[Row]
 
 
-def read_source(*, frames: Path, vqgan: Path, metrics: Path, scores: Path, plots: Path) -> Source:
-    """Read the outputs of the other stages.
+@dataclass(frozen=True, kw_only=True)
+class SourcePaths:
+    """Where the other stages wrote what the page is made of.
 
-    Args:
+    Attributes:
         frames: the frame store.
         vqgan: the trained VQGAN.
+        health: folder of its health check.
         metrics: JSON file of the figures.
         scores: folder of protocols, rows and pictures.
         plots: folder of the training curves.
+        ablation: CSV of what was tried with the VQGAN, or None.
+    """
+
+    frames: Path
+    vqgan: Path
+    health: Path
+    metrics: Path
+    scores: Path
+    plots: Path
+    ablation: Path | None = None
+
+
+def read_source(paths: SourcePaths) -> Source:
+    """Read the outputs of the other stages.
 
     Raises:
         UserError: a file is missing or cannot be read, or the frames are of another version.
     """
+    frames, health, scores, plots = paths.frames, paths.health, paths.scores, paths.plots
     sheets = {split: frames / f"contact_{split}.png" for split in SPLITS}
     overview = frames / "overview.png"
+    of_vqgan = read_json(health / "figures.json")
+    levels = tuple(of_vqgan["codes"])
+    curves = ("vqgan", *(f"transformer_{level}" for level in levels))
     return Source(
-        figures=read_json(metrics),
+        figures=read_json(paths.metrics) | of_vqgan,
+        levels=levels,
         scores=read_json(scores / "protocol.json"),
         absent=read_json(scores / "absent.json"),
         horizon=_read_rows(scores / "horizon.csv"),
         clips=_read_rows(scores / "clips.csv"),
-        pictures=_read_pictures(scores / "pictures.safetensors"),
+        pictures=_read_pictures(scores / PICTURES, stage="evaluate")
+        | _read_pictures(health / PICTURES, stage="check_vqgan"),
         extraction=read_report(frames / "report.json"),
-        health=read_json(vqgan / "health.json"),
-        curves={name: _read_rows(plots / f"{name}.csv", needed=False) for name in CURVES},
+        training=read_json(paths.vqgan / "health.json"),
+        check=_read_check(health),
+        curves={name: _read_rows(plots / f"{name}.csv", needed=False) for name in curves},
         contact_sheets={split: path for split, path in sheets.items() if path.is_file()},
         overview=overview if overview.is_file() else None,
+        ablation=_read_rows(paths.ablation) if paths.ablation else [],
     )
 
 
@@ -112,11 +156,26 @@ def _read_rows(path: Path, *, needed: bool = True) -> list[Row]:
             raise UserError(f"{path}: no such file; run the stage that writes it (see dvc.yaml)")
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file, restval=""))
+        rows = list(csv.DictReader(file, restval=""))
+    for number, row in enumerate(rows, start=1):
+        if None in row:
+            raise UserError(
+                f"{path}: row {number} has more fields than the header; a text that holds a comma "
+                "has to stand in quotes"
+            )
+    return rows
 
 
-def _read_pictures(path: Path) -> dict[str, np.ndarray]:
+def _read_check(folder: Path) -> Check:
+    return Check(
+        gates=read_json(folder / "gates.json"),
+        scores=read_json(folder / "protocol.json"),
+        absent=read_json(folder / "absent.json"),
+    )
+
+
+def _read_pictures(path: Path, *, stage: str) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not readable ({error}); run the evaluate stage again") from error
+        raise UserError(f"{path}: not readable ({error}); run the {stage} stage again") from error

@@ -6,7 +6,13 @@ from typing import Any
 
 from cvg.metrics.names import figure_key
 from cvg.report.candidates import CANDIDATES, Candidate, Metric, clip_metrics
+from cvg.report.levels import models_phrase
 from cvg.report.source import Source, figure
+
+STOPPED = {
+    "time": ", until its time was over (vqgan.max_minutes)",
+    "patience": ", until it no longer got better (vqgan.patience)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +123,7 @@ def run_sentence(source: Source) -> str:
     videos, side = extraction["used"], extraction["sides"]["train"]
     frames, seconds = side["frames"], side["seconds"]
     sentence = (
-        f"A hierarchical VQGAN and two transformers were trained on {frames} frames "
+        f"{models_phrase(source.levels)} were trained on {frames} frames "
         f"({seconds:.0f} s) of {videos} video{'s' if videos != 1 else ''}."
     )
     if source.scores:
@@ -129,6 +135,16 @@ def run_sentence(source: Source) -> str:
             f"{protocol['frames'] - given} were predicted."
         )
     return sentence
+
+
+def training_sentence(training: Mapping[str, Any]) -> str:
+    """Say how the training of the VQGAN ended, and which weights were kept."""
+    steps = training.get("steps")
+    why = STOPPED.get(training.get("stopped_by", ""), "")
+    parts = [f"It was trained for {steps} steps{why}."] if steps else []
+    if best := training.get("best_step"):
+        parts.append(f"The weights kept are those of step {best}, the best on held-out frames.")
+    return " ".join(parts)
 
 
 def _best(figures: Mapping[str, Any], metric: Metric) -> float | None:

@@ -7,7 +7,8 @@ import torch
 
 from cvg.codes.store import CodeStore
 from cvg.transformer.store import TrainedTransformer, load_transformer
-from cvg.vqgan.model import Vqgan, load_vqgan, require_same_vqgan
+from cvg.vqgan.model import Vqgan
+from cvg.vqgan.store import load_vqgan, require_same_vqgan
 
 
 @dataclass(frozen=True, kw_only=True)

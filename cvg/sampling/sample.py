@@ -18,7 +18,7 @@ from cvg.sampling.rollout import roll_out
 from cvg.segments import Window, Windows
 from cvg.tensors import Int64, Tensor
 from cvg.transformer.store import TrainedTransformer
-from cvg.vqgan.model import Codes, Vqgan
+from cvg.vqgan.model import Vqgan
 
 VIDEOS_AT_ONCE = 32
 
@@ -93,8 +93,8 @@ def sample_clips(
 def decode_clips(vqgan: Vqgan, codes: Mapping[str, Int64[Tensor, "b t _ _"]]) -> np.ndarray:
     """Decode codes of clips to uint8 frames `[b, t, h, w, 3]`, one clip at a time."""
     clips = []
-    for top, bottom in zip(codes["top"], codes["bottom"], strict=True):
-        frames = vqgan.decode(Codes(top=top, bottom=bottom))
+    for clip in range(len(next(iter(codes.values())))):
+        frames = vqgan.decode({level: grids[clip] for level, grids in codes.items()})
         clips.append(to_channels_last(to_stored(frames)).cpu().numpy())
     return np.stack(clips)
 

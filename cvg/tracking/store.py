@@ -30,17 +30,6 @@ class StoreState:
     abandoned: list[str]
 
 
-def project_root() -> Path:
-    """Give the main checkout, also from within a temporary folder of `dvc exp run --temp`."""
-    if "DVC_ROOT" in os.environ:
-        return Path(os.environ["DVC_ROOT"]).resolve()
-    here = Path.cwd().resolve()
-    for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").is_file() and ".dvc" not in folder.parts:
-            return folder
-    return here
-
-
 def store_uri(root: Path) -> str:
     """Give the address of the store; relative paths are relative to the project."""
     given = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cvg.files import project_root
 from cvg.tracking.journal import Journal, warn
-from cvg.tracking.store import JOURNALS, process_name, project_root, store_uri
+from cvg.tracking.store import JOURNALS, process_name, store_uri
 
 SECONDS_TO_FINISH = 120.0
 

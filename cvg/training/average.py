@@ -1,6 +1,7 @@
 """An exponential moving average of weights, which is what is validated and kept."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,3 +29,12 @@ class WeightAverage:
             kept.lerp_(new, 1 - decay)
         for kept, new in zip(self.model.buffers(), model.buffers(), strict=True):
             kept.copy_(new)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the averaged weights and the number of updates."""
+        return {"model": self.model.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.model.load_state_dict(state["model"])
+        self.updates = state["updates"]

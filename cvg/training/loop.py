@@ -1,128 +1,55 @@
-"""The one training loop, shared by VQGAN and transformers."""
+"""The one training loop, shared by VQGAN and transformers.
 
-import copy
-import csv
-import math
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+Without `max_minutes`, the same code, parameters, data and machine settings give the same weights to
+the bit, whether a run was interrupted and went on or not. With it, the learning rate follows the
+clock, and no two runs are the same.
+"""
+
+import time
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from cvg.config import TrainingParams
 from cvg.errors import UserError
-from cvg.files import replacing_file
 from cvg.progress import Steps
-from cvg.tensors import Float, Tensor
+from cvg.tensors import Tensor
 from cvg.training.average import WeightAverage
+from cvg.training.bad_batches import BadBatches
+from cvg.training.best import Best
+from cvg.training.checkpoint import tensors_of
+from cvg.training.finite import NonFiniteError
+from cvg.training.history import Recorder, StepResult
+from cvg.training.job import Job, Stateful, StoppedBy, Surroundings, Trained
+from cvg.training.messages import tell, warn
+from cvg.training.randomness import global_random_state, restore_global_random_state
 from cvg.training.schedule import learning_rate_factor
 
+__all__ = ["Job", "StepResult", "Surroundings", "Trained", "parameter_groups", "train"]
+
 STEPS_BETWEEN_ROWS = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What a training run is given besides its parameters and its data."""
-
-    learning_rate: float  # the peak, after the warm-up
-    seed: int  # root seed
-    device: torch.device
-    log: Callable[[Mapping[str, float], int], None]  # told of figures and step
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepResult:
-    """What one training step gives to the loop."""
-
-    loss: Float[Tensor, ""]  # to be minimised
-    figures: Mapping[str, Tensor]  # unweighted terms and other scalars to log
-
-
-@dataclass
-class History:
-    """Figures by step, one row for each time they were looked at."""
-
-    rows: list[dict[str, float]] = field(default_factory=list)
-
-    def write_csv(self, path: Path) -> None:
-        """Write the rows as CSV; a figure that a row does not have is left empty."""
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        with replacing_file(path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names, lineterminator="\n")
-            writer.writeheader()
-            for row in self.rows:
-                writer.writerow({name: _as_text(value) for name, value in row.items()})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """The outcome of a run: the model holds the best averaged weights."""
-
-    best_step: int
-    best: dict[str, float]  # validation figures at that step
-    history: History
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What to train and how to judge it."""
-
-    label: str  # for the progress line
-    model: nn.Module
-    train_step: Callable[[int], StepResult]  # by step number, which also keys the randomness
-    validate: Callable[[nn.Module], dict[str, float]]  # on the averaged weights
-    objective: str  # the validation figure that the best weights minimise
 
 
 def train(job: Job, params: TrainingParams, around: Surroundings) -> Trained:
     """Train with AdamW, and leave the best averaged weights in the model.
 
+    A batch whose loss or gradient is not finite is not used. A run that finds a checkpoint goes on
+    from there.
+
     Args:
         job: model, step, validation.
         params: steps, warm-up, decay, clipping, averaging, validation period.
-        around: learning rate, and whom to tell.
+        around: learning rate, machine, whom to tell, where to keep the state.
 
     Raises:
-        UserError: a loss or a gradient is not finite.
+        UserError: too many losses or gradients are not finite, or no validation was finite.
     """
-    model = job.model
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model, weight_decay=params.weight_decay),
-        lr=around.learning_rate,
-        betas=(0.9, 0.99),
-    )
-    average = WeightAverage(model, decay=params.ema_decay)
-    best = Best(objective=job.objective)
-    recorder = Recorder(around.log)
-    with Steps(job.label, total=params.steps) as progress:
-        for step in range(params.steps):
-            rate = around.learning_rate * learning_rate_factor(
-                step, warmup_steps=params.warmup_steps, steps=params.steps
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            model.train()
-            result = job.train_step(step)
-            optimizer.zero_grad(set_to_none=True)
-            result.loss.backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), params.grad_clip)
-            _refuse_non_finite(result, norm, step=step, label=job.label)
-            optimizer.step()
-            average.update(model)
-            recorder.add(result, norm, rate)
-            done = step + 1
-            if done % params.validate_every == 0 or done == params.steps:
-                figures = job.validate(average.model)
-                best.offer(average.model, figures, step=done)
-                recorder.write(done, {f"held_out_{name}": v for name, v in figures.items()})
-            elif done % STEPS_BETWEEN_ROWS == 0:
-                recorder.write(done)
-            progress.advance(note=recorder.note)
-    model.load_state_dict(best.state)
-    model.eval()
-    return Trained(best_step=best.step, best=best.figures, history=recorder.history)
+    if around.runtime.compile:
+        job.model.compile()
+    return _Run(job, params, around).finish()
 
 
 def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, object]]:
@@ -135,67 +62,189 @@ def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str,
     ]
 
 
-class Best:
-    """The averaged weights with the lowest objective so far."""
+class _Run:
+    """A run between its first and its last step."""
 
-    def __init__(self, *, objective: str) -> None:
-        """Watch the validation figure called `objective`."""
-        self.objective = objective
-        self.value = math.inf
-        self.step = 0
-        self.figures: dict[str, float] = {}
-        self.state: dict[str, Tensor] = {}
+    def __init__(self, job: Job, params: TrainingParams, around: Surroundings) -> None:
+        self.job, self.params, self.around = job, params, around
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(job.model, weight_decay=params.weight_decay),
+            lr=around.learning_rate,
+            betas=(0.9, 0.99),
+        )
+        self.average = WeightAverage(job.model, decay=params.ema_decay)
+        self.best = Best(objective=job.objective)
+        self.recorder = Recorder(around.log)
+        self.bad_batches = BadBatches(job.label)
+        self.done = self.resumed_from = 0
+        self._seconds_before, self._start = 0.0, time.monotonic()
+        self._go_on()
 
-    def offer(self, model: nn.Module, figures: dict[str, float], *, step: int) -> None:
-        """Keep a copy of `model` if its figures are better than all before."""
-        value = figures[self.objective]
-        if self.state and not value < self.value:
+    def finish(self) -> Trained:
+        """Do all steps that are left."""
+        stopped_by = self._why_stop()
+        with Steps(self.job.label, total=self.params.steps) as progress:
+            progress.advance(self.done)
+            while stopped_by is None:
+                self._step()
+                stopped_by = self._why_stop()
+                if stopped_by or self._is_look():
+                    self._look()
+                    stopped_by = stopped_by or self._why_stop()
+                elif self.done % STEPS_BETWEEN_ROWS == 0:
+                    self.recorder.write(self.done)
+                progress.advance(note=self.recorder.note)
+        self._refuse_without_best()
+        self.job.model.load_state_dict(self.best.state)
+        self.job.model.eval()
+        return Trained(
+            best_step=self.best.step,
+            best=self.best.figures,
+            history=self.recorder.history,
+            steps=self.done,
+            stopped_by=stopped_by,
+            seconds=self._seconds(),
+            resumed_from=self.resumed_from,
+        )
+
+    def _step(self) -> None:
+        rate = self._learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.job.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        parts: list[StepResult] = []
+        try:
+            norm = self._add_gradients(parts)
+        except NonFiniteError as error:
+            self.recorder.skip()
+            self.bad_batches.bad(self.done, f"{error}{_terms(parts)}", checkpoint=self._newest())
+        else:
+            self.bad_batches.good()
+            self.optimizer.step()
+            self.average.update(self.job.model)
+            self.recorder.add(parts, norm, rate)
+        self.done += 1
+
+    def _add_gradients(self, parts: list[StepResult]) -> Tensor:
+        """Fill in the gradients, clipped, and `parts`; give the norm before the clipping."""
+        for part in range(self.params.accumulate):
+            result = self.job.train_step(self.done, part)
+            parts.append(_without_graph(result))
+            if not torch.isfinite(result.loss):
+                raise NonFiniteError("the loss is not finite")
+            (result.loss / self.params.accumulate).backward()
+        norm = nn.utils.clip_grad_norm_(self.job.model.parameters(), self.params.grad_clip)
+        if not torch.isfinite(norm):
+            raise NonFiniteError(f"the norm of the gradient is {norm.item():.3g}")
+        return norm
+
+    def _learning_rate(self) -> float:
+        minutes = self.params.max_minutes
+        return self.around.learning_rate * learning_rate_factor(
+            self.done,
+            warmup_steps=self.params.warmup_steps,
+            steps=self.params.steps,
+            progress=self._seconds() / (60 * minutes) if minutes else 0.0,
+        )
+
+    def _why_stop(self) -> StoppedBy | None:
+        minutes, patience = self.params.max_minutes, self.params.patience
+        if self.done >= self.params.steps:
+            return "steps"
+        if patience is not None and self.best.looks_since >= patience:
+            return "patience"
+        if minutes is not None and self._seconds() >= 60 * minutes:
+            return "time"
+        return None
+
+    def _is_look(self) -> bool:
+        return self.done % self.params.validate_every == 0 or self.done in self.job.looks
+
+    def _look(self) -> None:
+        """Validate, write a row, keep the state."""
+        figures = self.job.validate(self.average.model)
+        self.best.offer(self.average.model, figures, step=self.done)
+        self.recorder.write(self.done, {f"held_out_{name}": v for name, v in figures.items()})
+        self._save()
+
+    def _save(self) -> None:
+        if self.around.checkpoints is None:
             return
-        self.value, self.step, self.figures = value, step, figures
-        self.state = copy.deepcopy(model.state_dict())
+        state = self._state()
+        if not all(torch.isfinite(tensor).all() for tensor in tensors_of(state)):
+            warn(
+                f"{self.job.label}: weights or averages after step {self.done} are not finite; "
+                "no checkpoint is written"
+            )
+            return
+        try:
+            self.around.checkpoints.save(self.done, state)
+        except (OSError, SafetensorError) as error:
+            warn(
+                f"{self.job.label}: the checkpoint after step {self.done} cannot be written "
+                f"({error}); the run goes on, but could not be resumed from here"
+            )
+
+    def _state(self) -> dict[str, Any]:
+        state = {name: part.state_dict() for name, part in self._stateful().items()}
+        return state | {
+            "seconds": self._seconds(),
+            "random": global_random_state(self.around.device),
+        }
+
+    def _go_on(self) -> None:
+        """Take up the state of an interrupted run, if there is one."""
+        found = self.around.checkpoints.latest() if self.around.checkpoints else None
+        if found is None:
+            return
+        self.done, state = found
+        self.resumed_from = self.done
+        for name, part in self._stateful().items():
+            part.load_state_dict(state[name])
+        self._seconds_before = state["seconds"]
+        restore_global_random_state(state["random"], self.around.device)
+        tell(
+            f"{self.job.label}: goes on from step {self.done} of {self.params.steps} "
+            "(an earlier run was interrupted)"
+        )
+
+    def _stateful(self) -> dict[str, Stateful]:
+        own: dict[str, Stateful] = {
+            "model": self.job.model,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "best": self.best,
+            "recorder": self.recorder,
+            "bad_batches": self.bad_batches,
+        }
+        return own | {f"job/{name}": part for name, part in self.job.stateful.items()}
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._start
+
+    def _newest(self) -> Path | None:
+        return self.around.checkpoints.newest() if self.around.checkpoints else None
+
+    def _refuse_without_best(self) -> None:
+        if self.best.state:
+            return
+        raise UserError(
+            f"{self.job.label}: no validation gave a finite {self.job.objective}, so there are no "
+            "best weights. Lower lr in params.yaml or check the held-out data. The outputs of the "
+            "stage were not touched"
+        )
 
 
-class Recorder:
-    """Averages the figures of steps between two rows of the history."""
-
-    def __init__(self, log: Callable[[Mapping[str, float], int], None]) -> None:
-        """Record rows, and tell `log` of each."""
-        self.history = History()
-        self.note = ""
-        self._log = log
-        self._sums: dict[str, Tensor] = {}
-        self._counts: Counter[str] = Counter()  # a figure may begin between two rows
-        self._rate = 0.0
-
-    def add(self, result: StepResult, gradient_norm: Tensor, rate: float) -> None:
-        """Add the figures of one step."""
-        figures = {"loss": result.loss, "gradient_norm": gradient_norm, **result.figures}
-        for name, value in figures.items():
-            self._sums[name] = self._sums.get(name, torch.zeros(())) + value.detach().cpu()
-            self._counts[name] += 1
-        self._rate = rate
-
-    def write(self, step: int, validation: Mapping[str, float] | None = None) -> None:
-        """Close a row: means since the last one, and validation figures where there are any."""
-        row = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
-        row |= {"learning_rate": self._rate} | dict(validation or {})
-        self.note = f"loss {row['loss']:.4f}"
-        self.history.rows.append({"step": step} | row)
-        self._log(row, step)
-        self._sums, self._counts = {}, Counter()
+def _without_graph(result: StepResult) -> StepResult:
+    """Let go of what only the gradient needs."""
+    figures = {name: value.detach() for name, value in result.figures.items()}
+    return StepResult(loss=result.loss.detach(), figures=figures)
 
 
-def _as_text(value: float) -> str:
-    """Six digits are enough for a figure, but not for a step number."""
-    return str(value) if isinstance(value, int) else f"{value:.6g}"
-
-
-def _refuse_non_finite(result: StepResult, norm: Tensor, *, step: int, label: str) -> None:
-    if torch.isfinite(norm) and torch.isfinite(result.loss):
-        return
-    terms = ", ".join(f"{name} {value.item():.3g}" for name, value in result.figures.items())
-    raise UserError(
-        f"{label}: the loss or its gradient at step {step} is not finite "
-        f"(loss {result.loss.item():.3g}; {terms}). "
-        "Lower lr in params.yaml, or check the data; nothing was written"
-    )
+def _terms(parts: list[StepResult]) -> str:
+    """List loss and terms of the last part."""
+    if not parts:
+        return ""
+    last = {"loss": parts[-1].loss, **parts[-1].figures}
+    return " (" + ", ".join(f"{name} {value.item():.3g}" for name, value in last.items()) + ")"

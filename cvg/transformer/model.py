@@ -183,7 +183,8 @@ class Transformer(nn.Module):
         if previous is None:
             return logits
         logits = logits + self._nearness(features, previous)
-        return logits.scatter_add(-1, previous[..., None], self.repeat_head(features))
+        repeated = self.repeat_head(features).to(logits.dtype)  # autocast leaves them different
+        return logits.scatter_add(-1, previous[..., None], repeated)
 
     def _nearness(
         self, features: Float[Tensor, "*n d"], previous: Int64[Tensor, "*n"]
@@ -196,7 +197,9 @@ class Transformer(nn.Module):
         vectors = self.code_embedding.codebook_vectors[-self.layout.predicted.codebook_size :]
         steepness, move = self.near_head(features).split([1, vectors.shape[1]], dim=-1)
         point = vectors[previous] + move
-        return steepness * (2 * point @ vectors.T - vectors.square().sum(1))
+        # Small differences of large numbers: never in half precision.
+        with torch.autocast(features.device.type, enabled=False):
+            return steepness * (2 * point @ vectors.T - vectors.square().sum(1))
 
     def set_codebooks(self, codebooks: dict[str, Float[Tensor, "_ d"]]) -> None:
         """Fill in the codebook vectors of all levels of the layout."""

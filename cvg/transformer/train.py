@@ -14,6 +14,7 @@ from cvg.codes.store import CodeStore
 from cvg.conditions.dropout import drop_conditions
 from cvg.conditions.vocabulary import Vocabulary
 from cvg.config import Level, LevelParams
+from cvg.errors import UserError
 from cvg.seeding import generator, seed_everything
 from cvg.tensors import Float, Int64, Tensor
 from cvg.training.loop import Job, StepResult, Surroundings, Trained, train
@@ -41,7 +42,11 @@ def train_transformer(
     """Train on the training codes; the best weights by held-out cross-entropy are kept.
 
     Seeds the global generator, which initialisation and dropout draw from.
+
+    Raises:
+        UserError: the codes do not have the level, or the loss is not finite too often.
     """
+    _refuse_missing_level(store, level)
     seed, device = around.seed, around.device
     seed_everything(seed, "transformer", level)
     layout = layout_of(level, store.grids)
@@ -51,14 +56,15 @@ def train_transformer(
     held_out = CodeBatches(store, "held_out", layout=layout, length=params.clip_frames)
     null = vocabulary.null(1)
 
-    def train_step(step: int) -> StepResult:
-        rng = generator(seed, "transformer", level, "batch", step)
+    def train_step(step: int, part: int) -> StepResult:
+        rng = generator(seed, "transformer", level, "batch", step, part)
         batch = training.random(params.batch_size, rng=rng)
         conditions = drop_conditions(
             _conditions(vocabulary, batch), null, share=params.condition_dropout, rng=rng
         )
         inputs = corrupt(batch.sequence, layout, share=params.code_corruption, rng=rng)
-        logits = model(inputs.to(device), conditions.to(device))
+        with around.runtime.autocast():
+            logits = model(inputs.to(device), conditions.to(device))
         loss = cross_entropy(logits, batch.sequence.to(device)[..., layout.num_given :])
         return StepResult(loss=loss, figures={"nll": loss.detach()})
 
@@ -134,6 +140,16 @@ def measure(
     if num_later:
         figures |= {"accuracy": right / num_later, "accuracy_copy": copied / num_later}
     return figures
+
+
+def _refuse_missing_level(store: CodeStore, level: Level) -> None:
+    levels = [grid.level for grid in store.grids]
+    if level not in levels:
+        raise UserError(
+            f"{store.folder}: has codes of the levels {', '.join(levels)}, and none of {level}; "
+            "train the transformers of these, or train the VQGAN with another vqgan.levels and "
+            "tokenize again"
+        )
 
 
 def _collect_vocabulary(store: CodeStore, params: LevelParams) -> Vocabulary:

@@ -1,35 +1,50 @@
-"""The patch discriminator: judges each patch of a frame, real or reconstructed.
+"""The patch discriminator: judges each patch of frames, real or reconstructed; and its losses.
 
 Sources: Isola et al. 2017, arXiv:1611.07004 (patches); Lim & Ye 2017, arXiv:1705.02894 (hinge
 loss); Miyato et al. 2018, arXiv:1802.05957 (spectral norm); Esser et al. 2021, arXiv:2012.09841,
-eq. 7 (adaptive weight).
+eq. 7 (adaptive weight); Mescheder et al. 2018, arXiv:1801.04406 (R1); Tseng et al. 2021,
+arXiv:2104.03310 (LeCam).
 """
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from cvg.config import NORM_GROUPS
 from cvg.tensors import Float, Tensor
 
 SLOPE = 0.2
 
 
 class PatchDiscriminator(nn.Module):
-    """Three convolutions with stride 2: each output sees a patch of 22x22 pixels."""
+    """Three convolutions with stride 2: each output sees a patch of 22x22 pixels.
 
-    def __init__(self, width: int) -> None:
-        """Make a discriminator whose first layer has `width` channels."""
+    With `norm: group` a score depends on its own patch and on the mean and spread of features over
+    all of the picture.
+    """
+
+    def __init__(self, width: int, *, norm: Literal["spectral", "group"], frames: int = 1) -> None:
+        """Make an untrained discriminator; its weights come from the global generator.
+
+        Args:
+            width: channels of the first layer; with `group` a multiple of `NORM_GROUPS`.
+            norm: `spectral` bounds every layer's gain; `group` normalises the features of the
+                second and the third layer.
+            frames: number of successive frames that are judged together, in 3 channels each.
+        """
         super().__init__()
-        self.layers = nn.Sequential(
-            spectral_norm(nn.Conv2d(3, width, 4, stride=2, padding=1)),
-            nn.LeakyReLU(SLOPE),
-            spectral_norm(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)),
-            nn.LeakyReLU(SLOPE),
-            spectral_norm(nn.Conv2d(2 * width, 2 * width, 4, stride=2, padding=1)),
-            nn.LeakyReLU(SLOPE),
-            spectral_norm(nn.Conv2d(2 * width, 1, 1)),
-        )
+        shapes = ((3 * frames, width), (width, 2 * width), (2 * width, 2 * width))
+        layers: list[nn.Module] = []
+        for number, (inputs, outputs) in enumerate(shapes):
+            layers.append(_bounded(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), norm))
+            if norm == "group" and number > 0:
+                layers.append(nn.GroupNorm(NORM_GROUPS, outputs))
+            layers.append(nn.LeakyReLU(SLOPE))
+        layers.append(_bounded(nn.Conv2d(2 * width, 1, 1), norm))
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, frames: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 hp wp"]:
         """Give a score for each patch of frames in [-1, 1]; high means real."""
@@ -43,9 +58,51 @@ def discriminator_loss(
     return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + reconstructed).mean())
 
 
+def right_share(
+    real: Float[Tensor, "b 1 hp wp"], reconstructed: Float[Tensor, "b 1 hp wp"]
+) -> Float[Tensor, ""]:
+    """Share of scores on the right side of 0, in [0, 1]; 0.5 is a coin, 1 a sure winner."""
+    return 0.5 * ((real > 0).float().mean() + (reconstructed < 0).float().mean())
+
+
 def adversarial_loss(reconstructed: Float[Tensor, "b 1 hp wp"]) -> Float[Tensor, ""]:
     """Loss of the decoder: low when its patches are taken for real."""
     return -reconstructed.mean()
+
+
+def r1_penalty(
+    scores: Float[Tensor, "b 1 hp wp"], frames: Float[Tensor, "n c h w"]
+) -> Float[Tensor, ""]:
+    """Squared length of the gradient of the summed scores at real frames, mean over the batch.
+
+    Source: arXiv:1801.04406, eq. 9, which weighs it with gamma / 2. A sample is what one row of
+    scores is about: one frame, or the successive frames that were judged together.
+
+    Args:
+        scores: of each sample; computed from `frames`, which require a gradient.
+        frames: what the discriminator saw, one or more successive ones a sample.
+    """
+    (gradient,) = torch.autograd.grad(scores.sum(), frames, create_graph=True)
+    return gradient.square().sum() / len(scores)
+
+
+def lecam_penalty(
+    real: Float[Tensor, "b 1 hp wp"],
+    reconstructed: Float[Tensor, "b 1 hp wp"],
+    *,
+    mean_real: Float[Tensor, ""],
+    mean_reconstructed: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """Squared distance of each score to the running mean of the other kind, where it is ahead.
+
+    mean(relu(real - mean_reconstructed)^2) + mean(relu(mean_real - reconstructed)^2)
+
+    Source: arXiv:2104.03310, eq. 5, in the form of its authors' code: the paper writes it without
+    relu; with it, only scores on their own side of the other kind's mean are pulled back.
+    """
+    ahead_of_reconstructed = F.relu(real - mean_reconstructed)
+    behind_real = F.relu(mean_real - reconstructed)
+    return ahead_of_reconstructed.square().mean() + behind_real.square().mean()
 
 
 def adaptive_factor(
@@ -63,3 +120,7 @@ def adaptive_factor(
     (of_picture,) = torch.autograd.grad(reconstruction_loss, last_layer, retain_graph=True)
     (of_adversary,) = torch.autograd.grad(adversarial, last_layer, retain_graph=True)
     return (of_picture.norm() / (of_adversary.norm() + 1e-6)).clamp(max=cap).detach()
+
+
+def _bounded(layer: nn.Conv2d, norm: str) -> nn.Module:
+    return spectral_norm(layer) if norm == "spectral" else layer

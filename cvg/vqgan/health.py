@@ -1,37 +1,16 @@
-"""Is the VQGAN fit for use? Figures over a whole validation pass, and their gate."""
+"""Is the VQGAN fit for use? What its training looks at, over a whole validation pass."""
 
-import math
-import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from cvg.config import VqganGates
-from cvg.errors import UserError
+from cvg.codes.use import code_use
 from cvg.tensors import Float, Int64, Tensor
+from cvg.vqgan.comparator import Comparator
 from cvg.vqgan.model import Vqgan
 
 PIXEL_RANGE = 2.0  # frames are in [-1, 1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodeUse:
-    """How a level's codes are used over a pass."""
-
-    usage: float  # share of the codebook that occurs at all, 0 to 1
-    perplexity: float  # exp of the entropy of the codes, 1 to codebook_size
-
-
-def code_use(counts: Int64[Tensor, "k"]) -> CodeUse:
-    """Summarise how often each code occurred.
-
-    Perplexity is k where all codes are used evenly and 1 where a single one is.
-    """
-    shares = counts.double() / counts.sum()
-    entropy = -torch.special.xlogy(shares, shares).sum().item()
-    return CodeUse(usage=(counts > 0).double().mean().item(), perplexity=math.exp(entropy))
 
 
 def frame_psnr(
@@ -43,58 +22,48 @@ def frame_psnr(
 
 
 @torch.no_grad()
-def measure_health(vqgan: Vqgan, batches: Iterable[Float[Tensor, "_ c h w"]]) -> dict[str, float]:
+def measure_health(
+    vqgan: Vqgan,
+    batches: Iterable[Float[Tensor, "_ c h w"]],
+    *,
+    comparator: Comparator | None = None,
+) -> dict[str, float]:
     """Measure reconstruction and code use over all batches.
 
     Returns:
-        `psnr` and `psnr_top` (mean over frames, dB), `l2` (mean squared error), and usage and
-        perplexity of each level as `usage_top`, `perplexity_top`, ...
+        `psnr` (mean over frames, dB), `psnr_top` and the like for each shorter prefix of levels,
+        `l2` (mean squared error), `lpips` where there is a comparator, and usage and perplexity of
+        each level as `usage_top`, `perplexity_top`, ...
     """
-    sums = {"psnr": 0.0, "psnr_top": 0.0, "l2": 0.0}
-    size = vqgan.shape.codebook_size
-    counts = {level: torch.zeros(size, dtype=torch.int64) for level in ("top", "bottom")}
+    sums: dict[str, float] = {}
+    size = vqgan.shape.quantizer.codebook_size
+    counts = {level: torch.zeros(size, dtype=torch.int64) for level in vqgan.shape.levels}
     num_frames = 0
     for frames in batches:
         result = vqgan(frames)
-        sums["psnr"] += frame_psnr(frames, result.frames).sum().item()
-        sums["psnr_top"] += frame_psnr(frames, vqgan.decode_top(result.top.codes)).sum().item()
-        sums["l2"] += F.mse_loss(result.frames, frames).item() * len(frames)
-        for level, quantized in (("top", result.top), ("bottom", result.bottom)):
-            counts[level] += torch.bincount(quantized.codes.flatten().cpu(), minlength=size)
+        figures = {"psnr": frame_psnr(frames, result.frames).mean()}
+        figures |= _prefix_psnr(vqgan, frames, result.codes)
+        figures["l2"] = F.mse_loss(result.frames, frames)
+        if comparator is not None:
+            figures["lpips"] = comparator(result.frames, frames)
+        for name, value in figures.items():
+            sums[name] = sums.get(name, 0.0) + value.item() * len(frames)
+        for level, codes in result.codes.items():
+            counts[level] += torch.bincount(codes.flatten().cpu(), minlength=size)
         num_frames += len(frames)
-    figures = {name: total / num_frames for name, total in sums.items()}
+    means = {name: total / num_frames for name, total in sums.items()}
     for level, count in counts.items():
         use = code_use(count)
-        figures |= {f"usage_{level}": use.usage, f"perplexity_{level}": use.perplexity}
+        means |= {f"usage_{level}": use.usage, f"perplexity_{level}": use.perplexity}
+    return means
+
+
+def _prefix_psnr(
+    vqgan: Vqgan, frames: Float[Tensor, "b c h w"], codes: dict[str, Int64[Tensor, "b _ _"]]
+) -> dict[str, Float[Tensor, ""]]:
+    """Measure what the coarser levels say without the finest."""
+    figures, prefix = {}, {}
+    for level in vqgan.shape.levels[:-1]:
+        prefix[level] = codes[level]
+        figures[f"psnr_{level}"] = frame_psnr(frames, vqgan.decode(prefix)).mean()
     return figures
-
-
-def check_gates(figures: dict[str, float], gates: VqganGates) -> list[str]:
-    """Compare figures with their thresholds, and say loudly where one is missed.
-
-    Returns:
-        A sentence for each figure beyond its threshold.
-
-    Raises:
-        UserError: there is one, and `gates.strict` is set.
-    """
-    bounds = {
-        "psnr": (gates.min_psnr, "vqgan.gates.min_psnr"),
-        "psnr_top": (gates.min_psnr_top, "vqgan.gates.min_psnr_top"),
-        "usage_top": (gates.min_usage, "vqgan.gates.min_usage"),
-        "usage_bottom": (gates.min_usage, "vqgan.gates.min_usage"),
-    }
-    missed = [
-        f"held-out {name} is {figures[name]:.3g}, below {key} = {bound:g}"
-        for name, (bound, key) in bounds.items()
-        if not figures[name] >= bound  # so that NaN is no pass
-    ]
-    if missed and gates.strict:
-        raise UserError(
-            "the VQGAN is not fit for use: "
-            + "; ".join(missed)
-            + ". Train longer (vqgan.steps), or lower the gate; nothing was written"
-        )
-    for sentence in missed:
-        sys.stderr.write(f"WARNING: health gate: {sentence}; what follows can be no better\n")
-    return missed

@@ -1,32 +1,30 @@
-"""The hierarchical VQGAN of single frames: two encoders, two codebooks, one decoder.
+"""The hierarchical VQGAN of single frames: encoders, a codebook a level, one decoder.
 
-    frame --encoder--> fine features --top encoder--> coarse features
-                            |                              | quantize: top codes
-                            |                         top decoder
-                            +------------ joined ----------+
-                                  | quantize: bottom codes |
-                                  +------- decoder --------+--> frame
+    frame --encoder--> fine features --descent--> coarse features
+                            |                           | quantize: top codes
+                            |                         rise
+                            +---------- joined ---------+
+                                  | quantize: bottom codes
+                                  +------- decoder -------> frame
 
-The wiring is that of VQ-VAE-2 (Razavi et al. 2019, arXiv:1906.00446, fig. 2). Unusual here: the
-network works on space-to-depth blocks of the frame, which is far cheaper than convolving at
-full resolution; and the bottom level can be dropped for single samples, so that the
-top must carry a picture alone.
+Drawn with two levels; there may be one or three. The wiring is that of VQ-VAE-2 (Razavi et al.
+2019, arXiv:1906.00446, fig. 2). Unusual here: the network works on space-to-depth blocks of the
+frame, which is far cheaper than convolving at full resolution; and the finer levels can be dropped
+for single samples, so that the coarser ones must carry a picture alone. Every prefix of the levels
+can therefore be decoded.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from cvg.errors import UserError
-from cvg.tensors import Bool, Float, Int64, Tensor
-from cvg.training.weights import hash_weights, load_config, load_weights, save_model
+from cvg.tensors import Float, Int64, Tensor
 from cvg.vqgan.layers import double, halve, residual_blocks
 from cvg.vqgan.quantizer import Quantized, Quantizer
-
-FINE_STEP = 2  # the encoder halves the space-to-depth grid once: the bottom grid
-COARSE_STEP = 2  # the top encoder halves it once more: the top grid
+from cvg.vqgan.quantizers import QuantizerShape, make_quantizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,40 +32,67 @@ class VqganShape:
     """Everything that rebuilds the network."""
 
     size: int  # height and width of a frame, pixels
+    levels: tuple[str, ...]  # names, coarse to fine
     width: int
     blocks: int
-    stem: int
-    codebook_size: int
-    code_dim: int
-    codebook_decay: float
-    restart_below: float
+    stem: int  # space-to-depth factor at the input
+    halvings: int  # by which the encoder comes from there to the finest grid
+    quantizer: QuantizerShape
 
-    @property
-    def bottom_grid(self) -> int:
-        """Rows and columns of the bottom grid."""
-        return self.size // (self.stem * FINE_STEP)
+    def grid(self, level: str) -> int:
+        """Give the rows and columns of a level's codes: half of those of the next finer level."""
+        coarser_by = len(self.levels) - 1 - self.levels.index(level)
+        return self.size // (self.stem * 2 ** (self.halvings + coarser_by))
 
-    @property
-    def top_grid(self) -> int:
-        """Rows and columns of the top grid."""
-        return self.bottom_grid // COARSE_STEP
-
-
-@dataclass(frozen=True, kw_only=True)
-class Codes:
-    """The codes of frames, both levels."""
-
-    top: Int64[Tensor, "b ht wt"]
-    bottom: Int64[Tensor, "b hb wb"]
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "VqganShape":
+        """Rebuild a shape that was stored as JSON."""
+        quantizer = value["quantizer"]
+        quantizer = QuantizerShape(
+            **{**quantizer, "fsq_levels": tuple(quantizer["fsq_levels"])},
+        )
+        return cls(**{**value, "levels": tuple(value["levels"]), "quantizer": quantizer})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reconstruction:
-    """Frames through both codebooks, with what training needs."""
+    """Frames through all codebooks, with what training needs."""
 
     frames: Float[Tensor, "b c h w"]
-    top: Quantized
-    bottom: Quantized
+    levels: dict[str, Quantized]  # coarse to fine
+
+    @property
+    def codes(self) -> dict[str, Int64[Tensor, "b _ _"]]:
+        """The codes of each level."""
+        return {level: quantized.codes for level, quantized in self.levels.items()}
+
+
+class Coder(nn.Module):
+    """One level: from features to codes, and from codes to what the decoder is given."""
+
+    def __init__(self, shape: VqganShape, *, level: str, refines: bool) -> None:
+        """Make the level called `level`; `refines` where there are coarser ones."""
+        super().__init__()
+        width, code_dim = shape.width, shape.quantizer.code_dim
+        join = [nn.Conv2d(2 * width, width, 1), residual_blocks(width, min(shape.blocks, 1))]
+        self.to_latents = nn.Sequential(
+            *(join if refines else []), nn.GroupNorm(1, width), nn.Conv2d(width, code_dim, 1)
+        )
+        self.quantizer = make_quantizer(shape.quantizer, name=level)
+        self.from_latents = nn.Conv2d(code_dim, width, 3, padding=1)
+
+    def forward(
+        self, features: Float[Tensor, "b d h w"], coarser: Float[Tensor, "b d h w"] | None
+    ) -> Quantized:
+        """Quantize features, seen together with what the coarser levels say already."""
+        seen = features if coarser is None else torch.cat([features, coarser], dim=1)
+        return self.quantizer(self.to_latents(seen))
+
+    def detail(self, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """Give what latents add to the decoder's input."""
+        # Convolutions of other memory layouts differ in the last bit; latents that were looked up
+        # must give what the same latents gave in training.
+        return self.from_latents(latents.contiguous())
 
 
 class Vqgan(nn.Module):
@@ -82,33 +107,30 @@ class Vqgan(nn.Module):
             nn.PixelUnshuffle(shape.stem),
             nn.Conv2d(3 * shape.stem**2, width, 3, padding=1),
             residual_blocks(width, blocks),
-            halve(width),
-            residual_blocks(width, blocks),
+            *(
+                nn.Sequential(halve(width), residual_blocks(width, blocks))
+                for _ in range(shape.halvings)
+            ),
         )
-        self.top_encoder = nn.Sequential(
-            halve(width),
-            residual_blocks(width, blocks),
-            nn.GroupNorm(1, width),
-            nn.Conv2d(width, shape.code_dim, 1),
+        steps = range(len(shape.levels) - 1)
+        self.descents = nn.ModuleList(  # fine to coarse
+            nn.Sequential(halve(width), residual_blocks(width, blocks)) for _ in steps
         )
-        self.top_quantizer = self._quantizer()
-        self.top_decoder = nn.Sequential(
-            nn.Conv2d(shape.code_dim, width, 3, padding=1),
-            residual_blocks(width, blocks),
-            double(width),
+        self.coders = nn.ModuleDict(  # coarse to fine
+            {
+                level: Coder(shape, level=level, refines=number > 0)
+                for number, level in enumerate(shape.levels)
+            }
         )
-        self.bottom_encoder = nn.Sequential(
-            nn.Conv2d(2 * width, width, 1),
-            residual_blocks(width, min(blocks, 1)),
-            nn.GroupNorm(1, width),
-            nn.Conv2d(width, shape.code_dim, 1),
+        self.rises = nn.ModuleList(  # coarse to fine
+            nn.Sequential(residual_blocks(width, blocks), double(width)) for _ in steps
         )
-        self.bottom_quantizer = self._quantizer()
-        self.bottom_decoder = nn.Conv2d(shape.code_dim, width, 3, padding=1)
         self.decoder = nn.Sequential(
             residual_blocks(width, blocks),
-            double(width),
-            residual_blocks(width, blocks),
+            *(
+                nn.Sequential(double(width), residual_blocks(width, blocks))
+                for _ in range(shape.halvings)
+            ),
             nn.GroupNorm(1, width),
             nn.SiLU(),
             nn.Conv2d(width, 3 * shape.stem**2, 3, padding=1),
@@ -118,38 +140,71 @@ class Vqgan(nn.Module):
     def forward(
         self,
         frames: Float[Tensor, "b c h w"],
-        keep_bottom: Bool[Tensor, "b"] | None = None,
+        depth: Int64[Tensor, "b"] | None = None,
     ) -> Reconstruction:
         """Encode, quantize and decode.
 
         Args:
             frames: in [-1, 1].
-            keep_bottom: False where a sample is decoded from its top codes alone; None keeps all.
+            depth: how many levels each sample is decoded from, the coarsest first; None is all.
         """
-        fine = self.encoder(frames)
-        top = self.top_quantizer(self.top_encoder(fine))
-        coarse = self.top_decoder(top.latents)
-        bottom = self.bottom_quantizer(self.bottom_encoder(torch.cat([fine, coarse], dim=1)))
-        detail = self.bottom_decoder(bottom.latents)
-        if keep_bottom is not None:
-            detail = detail * keep_bottom[:, None, None, None]
-        return Reconstruction(frames=self.decoder(coarse + detail), top=top, bottom=bottom)
+        quantized: dict[str, Quantized] = {}
+        state = None
+        for number, (level, features) in enumerate(self._features(frames).items()):
+            coder = self._coder(level)
+            quantized[level] = coder(features, state)
+            detail = coder.detail(quantized[level].latents)
+            if depth is not None:
+                detail = detail * (depth > number)[:, None, None, None]
+            state = self._joined(state, detail, number)
+        return Reconstruction(frames=self.decoder(state), levels=quantized)
 
     @torch.no_grad()
-    def encode(self, frames: Float[Tensor, "b c h w"]) -> Codes:
-        """Give the codes of frames in [-1, 1]."""
-        result = self(frames)
-        return Codes(top=result.top.codes, bottom=result.bottom.codes)
+    def encode(self, frames: Float[Tensor, "b c h w"]) -> dict[str, Int64[Tensor, "b _ _"]]:
+        """Give the codes of frames in [-1, 1], each level; the decoder is not run."""
+        codes: dict[str, Int64[Tensor, "b _ _"]] = {}
+        state = None
+        for number, (level, features) in enumerate(self._features(frames).items()):
+            coder = self._coder(level)
+            quantized = coder(features, state)
+            codes[level] = quantized.codes
+            if number < len(self.rises):  # a finer level follows
+                state = self._joined(state, coder.detail(quantized.latents), number)
+        return codes
 
-    def decode(self, codes: Codes) -> Float[Tensor, "b c h w"]:
-        """Give the frames of codes, in [-1, 1] up to over- and undershoot."""
-        coarse = self.top_decoder(self.top_quantizer.look_up(codes.top))
-        detail = self.bottom_decoder(self.bottom_quantizer.look_up(codes.bottom))
-        return self.decoder(coarse + detail)
+    def decode(self, codes: Mapping[str, Int64[Tensor, "b _ _"]]) -> Float[Tensor, "b c h w"]:
+        """Give the frames of codes, in [-1, 1] up to over- and undershoot.
 
-    def decode_top(self, codes: Int64[Tensor, "b ht wt"]) -> Float[Tensor, "b c h w"]:
-        """Give the frames that the top codes alone stand for."""
-        return self.decoder(self.top_decoder(self.top_quantizer.look_up(codes)))
+        Args:
+            codes: of all levels, or of the coarsest ones alone.
+
+        Raises:
+            ValueError: a level is unknown, or a coarser one is missing; or the codebook does not
+                have a code.
+        """
+        prefix = self.shape.levels[: len(codes)]
+        if not codes or set(codes) != set(prefix):
+            raise ValueError(
+                f"codes of {', '.join(codes) or 'no level'}; expected the first ones of "
+                f"{', '.join(self.shape.levels)}"
+            )
+        state = None
+        for number, level in enumerate(self.shape.levels):
+            coder = self._coder(level)
+            known = level in codes
+            detail = coder.detail(coder.quantizer.look_up(codes[level])) if known else None
+            state = self._joined(state, detail, number)
+        return self.decoder(state)
+
+    @property
+    def quantizers(self) -> dict[str, Quantizer]:
+        """The quantizer of each level, coarse to fine."""
+        return {level: self._coder(level).quantizer for level in self.shape.levels}
+
+    @torch.no_grad()
+    def codebooks(self) -> dict[str, Float[Tensor, "k d"]]:
+        """Give the vectors that the codes of each level stand for."""
+        return {level: quantizer.vectors() for level, quantizer in self.quantizers.items()}
 
     @property
     def last_layer(self) -> Tensor:
@@ -158,53 +213,25 @@ class Vqgan(nn.Module):
         assert isinstance(convolution, nn.Conv2d)
         return convolution.weight
 
-    def _quantizer(self) -> Quantizer:
-        shape = self.shape
-        return Quantizer(
-            codebook_size=shape.codebook_size,
-            code_dim=shape.code_dim,
-            decay=shape.codebook_decay,
-            restart_below=shape.restart_below,
-        )
+    def _coder(self, level: str) -> Coder:
+        coder = self.coders[level]
+        assert isinstance(coder, Coder)
+        return coder
 
+    def _features(self, frames: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b d _ _"]]:
+        """Give the features of each level's grid, coarse to fine."""
+        features = [self.encoder(frames)]
+        for descend in self.descents:
+            features.append(descend(features[-1]))
+        return dict(zip(self.shape.levels, reversed(features), strict=True))
 
-def save_vqgan(folder: Path, vqgan: Vqgan) -> None:
-    """Write the model and the hash by which later stages know it."""
-    config = {"kind": "vqgan", "shape": vars(vqgan.shape), "hash": hash_weights(vqgan)}
-    save_model(folder, vqgan, config)
-
-
-def load_vqgan(folder: Path) -> tuple[Vqgan, str]:
-    """Read a frozen VQGAN, in evaluation mode, and its hash.
-
-    Raises:
-        UserError: files are missing, damaged, or not of a VQGAN, or the weights do not have the
-            hash that was stored.
-    """
-    config = load_config(folder)
-    if config.get("kind") != "vqgan":
-        raise UserError(f"{folder}: holds a {config.get('kind')}, expected a vqgan")
-    vqgan = Vqgan(VqganShape(**config["shape"]))
-    load_weights(folder, vqgan)
-    found = hash_weights(vqgan)
-    if found != config["hash"]:
-        raise UserError(
-            f"{folder}: the weights have hash {found[:12]}, config.json expects "
-            f"{config['hash'][:12]}; one of them was changed, run train-vqgan again"
-        )
-    return vqgan.eval().requires_grad_(False), found
-
-
-def require_same_vqgan(expected: str, found: str, *, where: Path) -> None:
-    """Refuse to mix what two different VQGANs made.
-
-    Args:
-        expected: hash of the VQGAN that made what lies in `where`.
-        found: hash of the VQGAN at hand.
-        where: the folder, for the message.
-    """
-    if expected != found:
-        raise UserError(
-            f"{where}: made with VQGAN {expected[:12]}, but the one here is {found[:12]}; run the "
-            "stages after train-vqgan again (dvc repro)"
-        )
+    def _joined(
+        self,
+        state: Float[Tensor, "b d h w"] | None,
+        detail: Float[Tensor, "b d h w"] | None,
+        number: int,
+    ) -> Float[Tensor, "b d _ _"]:
+        """Add what a level knows to what the coarser ones know, and go up to the next grid."""
+        parts = [part for part in (state, detail) if part is not None]
+        joined = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        return self.rises[number](joined) if number < len(self.rises) else joined

@@ -14,9 +14,13 @@ from cvg.vqgan.model import Vqgan
 class Reconstructed:
     """What the codes of frames hold."""
 
-    full: UInt8[np.ndarray, "t h w c"]  # both levels
-    top: UInt8[np.ndarray, "t h w c"]  # the top level alone
+    prefixes: dict[str, UInt8[np.ndarray, "t h w c"]]  # from the levels up to and with this one
     codes: dict[str, np.ndarray]  # int64 [t, rows, columns] of each level
+
+    @property
+    def full(self) -> UInt8[np.ndarray, "t h w c"]:
+        """The frames from all levels."""
+        return list(self.prefixes.values())[-1]
 
 
 @torch.no_grad()
@@ -33,12 +37,10 @@ def reconstruct(
     # A copy, because a window of the store may be a read-only view.
     units = to_channels_first(to_unit(torch.from_numpy(np.array(frames)))).to(device)
     codes = vqgan.encode(units)
-    pictures = {"full": vqgan.decode(codes), "top": vqgan.decode_top(codes.top)}
-    stored = {
-        name: to_channels_last(to_stored(batch)).cpu().numpy() for name, batch in pictures.items()
-    }
+    prefix, pictures = {}, {}
+    for level, grid in codes.items():
+        prefix[level] = grid
+        pictures[level] = to_channels_last(to_stored(vqgan.decode(prefix))).cpu().numpy()
     return Reconstructed(
-        full=stored["full"],
-        top=stored["top"],
-        codes={"top": codes.top.cpu().numpy(), "bottom": codes.bottom.cpu().numpy()},
+        prefixes=pictures, codes={level: grid.cpu().numpy() for level, grid in codes.items()}
     )

@@ -1,25 +1,36 @@
-"""Every frame of the store turned into its codes, once."""
+"""Every frame of the store turned into its codes, once; an interrupted run is gone on with."""
 
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from einops import rearrange
+from torch.backends import cudnn
 
 from cvg.codes.layout import Grid
-from cvg.codes.store import CodeWriter
+from cvg.codes.store import SHARD_FRAMES, CodeStore, CodeWriter
+from cvg.codes.use import code_use
+from cvg.errors import UserError
 from cvg.frames.pixels import to_channels_first, to_unit
 from cvg.frames.store import FrameStore
 from cvg.progress import Steps
-from cvg.vqgan.health import code_use
+from cvg.segments import Segment
+from cvg.tensors import Int64, Tensor, UInt8
 from cvg.vqgan.model import Vqgan
 
 
 def code_grids(vqgan: Vqgan) -> tuple[Grid, ...]:
-    """Give the grids of both levels, coarse to fine."""
+    """Give the grids of all levels, coarse to fine."""
     shape = vqgan.shape
     return tuple(
-        Grid(level=level, rows=size, columns=size, codebook_size=shape.codebook_size)
-        for level, size in (("top", shape.top_grid), ("bottom", shape.bottom_grid))
+        Grid(
+            level=level,
+            rows=shape.grid(level),
+            columns=shape.grid(level),
+            codebook_size=shape.quantizer.codebook_size,
+        )
+        for level in shape.levels
     )
 
 
@@ -32,36 +43,91 @@ def tokenize(
     batch_size: int,
     device: torch.device,
 ) -> dict[str, float]:
-    """Write the codes of all frames into `folder`.
+    """Write the codes of all frames into `folder`, whatever videos the frames are of.
+
+    Full shards that an interrupted run left in `folder` are kept, and their frames are not encoded
+    again. No batch reaches beyond a shard, so that a run that goes on makes the same batches as
+    one that was not interrupted.
+
+    Everything is computed in float32, whatever precision the training has: codes do not depend on
+    a setting for speed. A latent that lies equally near to two codebook vectors, up to the rounding
+    of float32, may still get another code on another kind of device, with another number of
+    threads, or in a batch of another size, because these change the order of sums.
+
+    Args:
+        store: the frames.
+        vqgan: in evaluation mode.
+        vqgan_hash: of its weights.
+        folder: existing, empty or left by an interrupted run.
+        batch_size: frames at once.
+        device: where to compute.
 
     Returns:
         usage and perplexity of each level over all frames, as `top.usage`, `top.perplexity`, ...
+
+    Raises:
+        UserError: the store has no frames, or a file is damaged.
     """
-    vqgan = vqgan.to(device)
-    grids = code_grids(vqgan)
     segments = [*store.segments("train"), *store.segments("held_out")]
     segments.sort(key=lambda segment: segment.first_frame)
-    writer = CodeWriter(folder, grids=grids)
-    counts = {grid.level: torch.zeros(grid.codebook_size, dtype=torch.int64) for grid in grids}
-    with Steps("tokenize", total=sum(segment.num_frames for segment in segments)) as progress:
-        for segment in segments:
-            for start in range(0, segment.num_frames, batch_size):
-                length = min(batch_size, segment.num_frames - start)
-                frames = torch.from_numpy(store.window(segment, start, length))
-                codes = vqgan.encode(to_channels_first(to_unit(frames)).to(device))
-                arrays = {"top": codes.top.cpu(), "bottom": codes.bottom.cpu()}
-                writer.append({level: array.numpy() for level, array in arrays.items()})
-                for level, array in arrays.items():
-                    flat = rearrange(array, "b h w -> (b h w)")
-                    counts[level] += torch.bincount(flat, minlength=len(counts[level]))
-                progress.advance(length)
-    codebooks = {
-        "top": vqgan.top_quantizer.codebook.cpu().numpy(),
-        "bottom": vqgan.bottom_quantizer.codebook.cpu().numpy(),
-    }
+    everything = _all_frames(segments, store.folder)
+    total = everything.num_frames
+    writer = CodeWriter(
+        folder,
+        grids=code_grids(vqgan),
+        shard_frames=SHARD_FRAMES,
+        key=f"VQGAN {vqgan_hash}, frames {store.digest}",
+    )
+    if writer.num_frames:
+        sys.stderr.write(
+            f"tokenize: goes on after {writer.num_frames} of {total} frames (an earlier run was "
+            "interrupted)\n"
+        )
+    vqgan = vqgan.to(device)
+    with Steps("tokenize", total=total) as progress:
+        progress.advance(writer.num_frames)
+        for first, length in _batches(writer, total, batch_size):
+            frames = torch.from_numpy(store.window(everything, first, length))
+            codes = _encode(vqgan, frames.to(device))
+            writer.append({level: grid.cpu().numpy() for level, grid in codes.items()})
+            progress.advance(length)
+    codebooks = {level: vectors.cpu().numpy() for level, vectors in vqgan.codebooks().items()}
     writer.finish(segments, vqgan_hash=vqgan_hash, codebooks=codebooks)
+    return _measure_use(CodeStore.open(folder))
+
+
+def _all_frames(segments: list[Segment], where: Path) -> Segment:
+    """Give all frames of the store as one segment: batches need not end where a video does.
+
+    Frames between the segments, if there are any, are in it too, so that codes have the numbers of
+    their frames.
+    """
+    if not segments:
+        raise UserError(f"{where}: holds no frames; add videos, then run extract again")
+    end = max(segment.first_frame + segment.num_frames for segment in segments)
+    return replace(segments[0], first_frame=0, num_frames=end)
+
+
+def _batches(writer: CodeWriter, total: int, size: int) -> Iterator[tuple[int, int]]:
+    """Give first frame and length of each batch from the writer's next frame on."""
+    first = writer.num_frames
+    while first < total:
+        left_in_shard = writer.shard_frames - first % writer.shard_frames
+        length = min(size, left_in_shard, total - first)
+        yield first, length
+        first += length
+
+
+def _encode(vqgan: Vqgan, frames: UInt8[Tensor, "b h w c"]) -> dict[str, Int64[Tensor, "b _ _"]]:
+    """Encode in float32; by default a GPU would round the factors of convolutions to TF32."""
+    exact = cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    with exact, torch.autocast(frames.device.type, enabled=False):
+        return vqgan.encode(to_channels_first(to_unit(frames)))
+
+
+def _measure_use(codes: CodeStore) -> dict[str, float]:
     figures = {}
-    for level, count in counts.items():
-        use = code_use(count)
+    for level, counts in codes.count_codes().items():
+        use = code_use(torch.from_numpy(counts))
         figures |= {f"{level}.usage": use.usage, f"{level}.perplexity": use.perplexity}
     return figures

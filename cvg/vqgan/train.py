@@ -1,5 +1,6 @@
 """Training of the hierarchical VQGAN."""
 
+import sys
 from dataclasses import dataclass
 
 from torch import nn
@@ -9,13 +10,17 @@ from cvg.frames.batches import FrameBatches
 from cvg.frames.store import FrameStore
 from cvg.seeding import generator, seed_everything
 from cvg.training.loop import Job, StepResult, Surroundings, Trained, train
+from cvg.vqgan.adversary import Adversary
 from cvg.vqgan.augment import augment
 from cvg.vqgan.comparator import Comparator
 from cvg.vqgan.health import measure_health
 from cvg.vqgan.model import Vqgan, VqganShape
-from cvg.vqgan.step import VqganStep
+from cvg.vqgan.quantizers import QuantizerShape
+from cvg.vqgan.step import VqganStep, compared_frames
 
 VALIDATION_BATCH = 64
+# Enough for a steady figure; a larger held-out set is thinned out evenly.
+MOST_VALIDATION_FRAMES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,11 @@ def train_vqgan(
     comparator: Comparator | None,
     around: Surroundings,
 ) -> TrainedVqgan:
-    """Train on the training frames; the best weights by held-out squared error are kept.
+    """Train on the training frames; the weights with the best held-out figure are kept.
+
+    That figure is LPIPS where there is a comparator, and otherwise the squared error. It is also
+    looked at just before the discriminator acts, so that what is kept is never worse by it than
+    what was there before.
 
     Seeds the global generator, which initialisation and the restart of codes draw from.
 
@@ -41,26 +50,44 @@ def train_vqgan(
         store: the frames.
         params: shape, losses and training.
         comparator: perceptual loss, or None for none.
-        around: learning rate, seed, device, log.
+        around: learning rate, seed, machine, log, checkpoints.
     """
     seed, device = around.seed, around.device
     seed_everything(seed, "vqgan")
     vqgan = Vqgan(vqgan_shape(params, size=store.size[0])).to(device)
-    training, held_out = FrameBatches(store, "train"), FrameBatches(store, "held_out")
-    losses = VqganStep(
-        vqgan, params, comparator=comparator, learning_rate=around.learning_rate, seed=seed
+    _warn_of_idle_codes(store, vqgan.shape)
+    adversary = (
+        Adversary(params, learning_rate=around.learning_rate, seed=seed, device=device)
+        if params.discriminator.enabled
+        else None
     )
+    losses = VqganStep(
+        vqgan,
+        params,
+        comparator=comparator,
+        adversary=adversary,
+        runtime=around.runtime,
+        seed=seed,
+    )
+    successive = 2 if adversary and params.discriminator.pairs else 1
+    training = FrameBatches(store, "train", successive=successive)
+    held_out = FrameBatches(store, "held_out")
+    if comparator is not None:
+        _tell_cost(comparator, training, params, around)
 
-    def train_step(step: int) -> StepResult:
-        rng = generator(seed, "vqgan", "batch", step)
+    def train_step(step: int, part: int) -> StepResult:
+        rng = generator(seed, "vqgan", "batch", step, part)
         frames = training.random(params.batch_size, rng=rng)
-        frames = augment(frames, flip=params.flip, shift=params.shift, rng=rng)
-        return losses(frames.to(device), step)
+        frames = augment(
+            frames, flip=params.flip, shift=params.shift, successive=successive, rng=rng
+        )
+        return losses(frames.to(device), step, part)
 
     def validate(averaged: nn.Module) -> dict[str, float]:
         assert isinstance(averaged, Vqgan)
+        batches = held_out.in_order(VALIDATION_BATCH, most=MOST_VALIDATION_FRAMES)
         return measure_health(
-            averaged, (frames.to(device) for frames in held_out.in_order(VALIDATION_BATCH))
+            averaged, (frames.to(device) for frames in batches), comparator=comparator
         )
 
     job = Job(
@@ -68,7 +95,9 @@ def train_vqgan(
         model=vqgan,
         train_step=train_step,
         validate=validate,
-        objective="l2",
+        objective="l2" if comparator is None else "lpips",
+        stateful={"adversary": adversary} if adversary else {},
+        looks=(params.discriminator.start_step,) if adversary else (),
     )
     trained = train(job, params, around)
     return TrainedVqgan(vqgan=vqgan, trained=trained)
@@ -76,13 +105,47 @@ def train_vqgan(
 
 def vqgan_shape(params: VqganParams, *, size: int) -> VqganShape:
     """Take from the parameters what rebuilds the network."""
+    fsq = params.quantizer == "fsq"
     return VqganShape(
         size=size,
+        levels=tuple(params.levels),
         width=params.width,
         blocks=params.blocks,
         stem=params.stem,
-        codebook_size=params.codebook_size,
-        code_dim=params.code_dim,
-        codebook_decay=params.codebook_decay,
-        restart_below=params.restart_below,
+        halvings=params.halvings,
+        quantizer=QuantizerShape(
+            kind=params.quantizer,
+            codebook_size=params.codebook_size,
+            code_dim=len(params.fsq_levels) if fsq else params.code_dim,
+            decay=params.codebook_decay,
+            restart_below=params.restart_below,
+            normalize=params.normalize,
+            fsq_levels=tuple(params.fsq_levels),
+        ),
+    )
+
+
+def _warn_of_idle_codes(store: FrameStore, shape: VqganShape) -> None:
+    """Say so where the data have fewer places than a codebook has codes."""
+    size = shape.quantizer.codebook_size
+    for level in shape.levels:
+        places = store.num_frames("train") * shape.grid(level) ** 2
+        if places < size:
+            sys.stderr.write(
+                f"WARNING: vqgan.codebook_size is {size}, but all training frames together have "
+                f"only {places} {level} codes: the others can never be used; lower codebook_size, "
+                "or add videos\n"
+            )
+
+
+def _tell_cost(
+    comparator: Comparator, training: FrameBatches, params: VqganParams, around: Surroundings
+) -> None:
+    count = compared_frames(params)
+    frames = training.random(params.batch_size, rng=generator(around.seed, "vqgan", "cost"))
+    with around.runtime.autocast():
+        seconds = comparator.cost(frames[:count].to(around.device))
+    sys.stderr.write(
+        f"train-vqgan: the comparator ({params.comparator}) sees {count} of {params.batch_size} "
+        f"frames, about {1000 * seconds:.0f} ms a step\n"
     )

@@ -88,6 +88,16 @@ def test_parents_come_before_their_children_on_the_next_coarser_level(shapes):
     assert torch.equal(level[parents[~first]], level[~first] - 1)
 
 
+@pytest.mark.parametrize("levels", [("bottom",), ("top", "bottom"), ("top", "middle", "bottom")])
+def test_a_level_is_given_all_coarser_ones(levels):
+    grids = tuple(grid(level, 2**i, 2**i) for i, level in enumerate(levels))
+    for number, level in enumerate(levels):
+        layout = layout_of(level, grids)
+        assert [g.level for g in layout.grids] == list(levels[: number + 1])
+        assert layout.predicted.level == level
+        assert layout.num_given == sum(4**i for i in range(number))
+
+
 def test_the_last_grid_is_predicted_and_the_others_are_given():
     grids = (grid("top", 2, 2), grid("bottom", 4, 4))
     top, bottom = layout_of("top", grids), layout_of("bottom", grids)

@@ -1,7 +1,18 @@
-"""Tiny videos for the tests of this folder."""
+"""Tiny videos, and other toys, for the tests of this folder."""
 
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 # pytest's importlib mode gives test files no common package to import from.
-films = runpy.run_path(str(Path(__file__).parents[1] / "films.py"))["films"]
+TESTS = Path(__file__).parents[1]
+TOYS = SimpleNamespace(**runpy.run_path(str(TESTS / "toys.py")))
+films = runpy.run_path(str(TESTS / "films.py"))["films"]
+
+
+@pytest.fixture(scope="session")
+def toys():
+    """The module tests/toys.py."""
+    return TOYS

@@ -1,7 +1,9 @@
-"""Real clips, and the pretrained networks where the weights store has them."""
+"""Toys, real clips, and the pretrained networks where the weights store has them."""
 
+import runpy
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -12,6 +14,15 @@ from cvg.metrics.scores import Protocol
 from cvg.pretrained.catalog import I3D, LPIPS_TRUNKS
 from cvg.pretrained.lpips import load_lpips
 from cvg.pretrained.store import locate
+
+# pytest's importlib mode gives test files no common package to import from.
+TOYS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "toys.py")))
+
+
+@pytest.fixture(scope="session")
+def toys():
+    """The module tests/toys.py."""
+    return TOYS
 
 
 def need(name):

@@ -150,12 +150,14 @@ def test_figures_that_the_clips_do_not_admit_are_left_out_with_a_sentence(protoc
 
 def test_absent_networks_are_named_with_the_way_to_get_them(tmp_path, monkeypatch):
     monkeypatch.setenv("CVG_WEIGHTS", str(tmp_path))
-    networks = load_networks(lpips="vgg")
+    networks = load_networks(lpips="vgg", stage="check_vqgan")
     assert networks.lpips is None
     assert networks.features is None
     assert "lpips_vgg is left out" in networks.missing[0]
     assert "cvg weights fetch lpips-vgg16-trunk" in networks.missing[0]
     assert "cvg weights fetch i3d-kinetics-400" in networks.missing[1]
+    again = "then `dvc repro -f --single-item check_vqgan`"
+    assert all(sentence.endswith(again) for sentence in networks.missing)
 
 
 def test_shapes_that_contradict_each_other_or_the_protocol_are_refused(real_clips, protocol):

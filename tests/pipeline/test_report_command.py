@@ -14,24 +14,28 @@ app = typer.Typer()
 app.command()(report)
 
 
-def options(paths):
-    return [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+def options(paths, out):
+    given = {name: path for name, path in vars(paths).items() if path} | {"out": out}
+    return [word for name, path in given.items() for word in (f"--{name}", str(path))]
 
 
 def test_page_is_written_and_its_path_said(root, tmp_path):
-    paths = write_run(tmp_path)
-    words = ["--params", str(root / "params.yaml"), *options(paths)]
+    out = tmp_path / "page.html"
+    paths = write_run(tmp_path, ablation="name,lpips\nplain,0.2\n")
+    words = ["--params", str(root / "params.yaml"), *options(paths, out)]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
-    assert f"report: wrote {paths['out']}" in result.stdout
-    assert paths["out"].read_text().startswith("<!DOCTYPE html>")
+    assert f"report: wrote {out}" in result.stdout
+    page = out.read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "Variants of the VQGAN" in page
 
 
 def test_paths_that_are_not_given_are_those_of_dvc_yaml(root, tmp_path, monkeypatch):
-    paths = write_run(tmp_path)
+    write_run(tmp_path)
     (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
     (tmp_path / "dvc.yaml").write_text((root / "dvc.yaml").read_text())
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 0, result.output
-    assert paths["out"].is_file()
+    assert (tmp_path / "reports/index.html").is_file()

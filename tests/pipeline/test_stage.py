@@ -78,3 +78,55 @@ def test_stage_records_the_values_of_its_sections_only(monkeypatch):
     assert seen["seed"] == 5
     assert {key.rpartition(".")[0] for key in seen} == {"", "transformer.top"}
     assert "lr" not in seen
+
+
+@pytest.fixture
+def workspace_of(monkeypatch, tmp_path):
+    """Give the folder that a stage would work in, with some values and inputs."""
+    monkeypatch.setenv("CVG_STATE_DIR", str(tmp_path))
+
+    def folder(*overrides, data="abc", **others):
+        with (
+            stage_run(
+                "train_vqgan",
+                sections=["seed", "vqgan"],
+                params_path=Path("params.yaml"),
+                overrides=overrides,
+            ) as run,
+            run.workspace(data=data, **others) as workspace,
+        ):
+            return workspace.folder
+
+    return folder
+
+
+def test_an_unfinished_run_is_found_by_all_that_shapes_it(workspace_of, monkeypatch):
+    folders = [
+        workspace_of(),
+        workspace_of("seed=5"),
+        workspace_of("vqgan.patience=3"),
+        workspace_of(data="abd"),
+        workspace_of(comparator="none"),
+        workspace_of(comparator="alex"),
+    ]
+    monkeypatch.setenv("CVG_PRECISION", "bf16")
+    folders.append(workspace_of())
+    assert len(set(folders)) == len(folders)
+    monkeypatch.delenv("CVG_PRECISION")
+    assert workspace_of() == folders[0]
+    assert workspace_of("sample.clips=1") == folders[0]  # the stage does not obey it
+
+
+def test_surroundings_are_those_of_the_parameters_and_the_machine(monkeypatch, tmp_path):
+    monkeypatch.setenv("CVG_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("CVG_PRECISION", "bf16")
+    with (
+        stage_run(
+            "x", sections=[], params_path=Path("params.yaml"), overrides=["seed=5", "lr=0.5"]
+        ) as run,
+        run.workspace(data="abc") as workspace,
+    ):
+        around = run.surroundings(0.1, workspace)
+    assert (around.seed, around.learning_rate) == (5, pytest.approx(0.05))
+    assert around.runtime.precision == "bf16"
+    assert around.checkpoints.folder == workspace.folder / "checkpoints"

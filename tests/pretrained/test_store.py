@@ -127,7 +127,7 @@ def refuse(*args, **kwargs):
     raise AssertionError("connected")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 from cvg.metrics import baselines, evaluate, intervals
-networks = evaluate.load_networks(lpips="alex")
-evaluate.load_networks(lpips="vgg")
+networks = evaluate.load_networks(lpips="alex", stage="evaluate")
+evaluate.load_networks(lpips="vgg", stage="evaluate")
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

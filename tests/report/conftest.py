@@ -22,8 +22,7 @@ def source_of(tmp_path):
     """Give what the page is made of, for a run that differs from the usual one."""
 
     def build(**differences):
-        paths = MADE["write_run"](tmp_path, **differences)
-        return read_source(**{name: path for name, path in paths.items() if name != "out"})
+        return read_source(MADE["write_run"](tmp_path, **differences))
 
     return build
 
@@ -37,6 +36,6 @@ def page_of(source_of):
 @pytest.fixture(scope="session")
 def page(tmp_path_factory):
     """The page of the usual run."""
-    paths = MADE["write_run"](tmp_path_factory.mktemp("run"))
-    write_report(**paths)
-    return paths["out"].read_text(encoding="utf-8")
+    root = tmp_path_factory.mktemp("run")
+    write_report(MADE["write_run"](root), out=root / "page.html")
+    return (root / "page.html").read_text(encoding="utf-8")

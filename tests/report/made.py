@@ -6,13 +6,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cvg.config import CheckVqganParams
 from cvg.files import write_json
 from cvg.frames.report import MOTION_EDGES, ExtractReport, UsedVideo, write_report
+from cvg.metrics.gates import hold_against
+from cvg.metrics.health import Health, write_health
 from cvg.metrics.intervals import Interval
+from cvg.metrics.names import flat_figures
 from cvg.metrics.record import write_suite
 from cvg.metrics.scores import Network, Protocol, Score
 from cvg.metrics.suite import Suite
 from cvg.pretrained.catalog import I3D, LPIPS_TRUNKS, entry
+from cvg.report.source import SourcePaths
 from cvg.segments import Segment
 from cvg.videos.skips import Note, NoteCode, Skip, SkipCode
 
@@ -26,7 +31,35 @@ FIGURES = {
 }
 NAMES = {"lpips": "lpips_alex"}
 NETWORKS = {"lpips": LPIPS_TRUNKS["alex"], "fvd": I3D}
-WARNING = "held-out psnr is 13.8, below vqgan.gates.min_psnr = 21"
+LEVELS = ("top", "bottom")
+CODES = 12
+VQGAN_FIGURES = {"psnr": 27.5, "ssim": 0.9, "lpips": 0.21, "fvd": 123.0}
+BOUNDS = {
+    "clips": 4,
+    "frames": 9,
+    "min_psnr": 28.0,
+    "min_psnr_top": 19.5,
+    "max_lpips": 0.25,
+    "max_fvd": None,
+    "min_usage": 0.25,
+    "min_perplexity": 0.2,
+    "max_flips": 0.01,
+    "strict": False,
+}
+ABLATION = (
+    "name,changed,seeds,minutes,steps,steps_per_s,psnr,ssim,lpips,psnr_top,usage_top,usage_bottom,"
+    "perplexity_top,perplexity_bottom\n"
+    "plain,nothing,2,10,900,1.5,22.61,,0.216,19.8,0.91,1,120.4,200\n"
+    "fsq,vqgan.quantizer=fsq,2,10,910,1.52,22.4,,0.199,,,0.99,,230.1\n"
+)
+TRAINING = {
+    "best_step": 40,
+    "steps": 45,
+    "stopped_by": "time",
+    "comparator": "none",
+    "held_out": {},
+}
+USES = ("usage", "perplexity")
 CLIPS, FRAMES, CONTEXT = 3, 6, 2
 
 
@@ -41,11 +74,16 @@ def write_run(
     notes=(),
     size=16,
     clips=CLIPS,
+    levels=LEVELS,
+    vqgan=VQGAN_FIGURES,
+    check_absent=(),
+    discriminator=False,
+    ablation=None,
 ):
-    """Write the inputs of the page below `root`; give the arguments of `write_report`."""
+    """Write the inputs of the page below `root`; give where they are."""
     videos = [f"video{number}.mp4" for number in range(2)]
     suite = Suite(
-        figures=nested(figures) | networks_figures(),
+        figures=nested(figures) | transformer_figures(levels),
         scores=list(scores(figures, intervals, size)),
         horizon=horizon(figures),
         clips=[
@@ -64,18 +102,20 @@ def write_run(
     write_suite(scores_folder, suite)
     write_json(root / "reports/metrics.json", suite.figures)
     write_frames(root / "data/frames", videos, skipped, notes)
-    health = {"best_step": 40, "comparator": "none", "held_out": {}, "warnings": [WARNING]}
-    write_json(root / "data/vqgan/health.json", health)
-    plots = root / "reports/plots"
-    write_plots(plots)
-    return {
-        "frames": root / "data/frames",
-        "vqgan": root / "data/vqgan",
-        "metrics": root / "reports/metrics.json",
-        "scores": scores_folder,
-        "plots": plots,
-        "out": root / "reports/index.html",
-    }
+    write_json(root / "data/vqgan/health.json", TRAINING)
+    write_check(root / "reports/vqgan", levels, vqgan, check_absent, size)
+    write_plots(root / "reports/plots", levels, discriminator)
+    if ablation is not None:
+        (root / "reports/ablation.csv").write_text(ablation)
+    return SourcePaths(
+        frames=root / "data/frames",
+        vqgan=root / "data/vqgan",
+        health=root / "reports/vqgan",
+        metrics=root / "reports/metrics.json",
+        scores=scores_folder,
+        plots=root / "reports/plots",
+        ablation=root / "reports/ablation.csv" if ablation is not None else None,
+    )
 
 
 def nested(figures):
@@ -88,14 +128,42 @@ def nested(figures):
     return tree
 
 
-def networks_figures():
-    level = {"usage": 0.75, "perplexity": 9.0}
+def transformer_figures(levels):
     guess = {"nll": 1.5, "accuracy": 0.6, "accuracy_copy": 0.5}
-    return {
-        "vqgan": {"psnr": 27.5, "psnr_top": 21.25, "ssim": 0.9},
-        "codes": {"top": level, "bottom": level},
-        "transformer": {"top": guess, "bottom": guess},
+    return {"transformer": dict.fromkeys(levels, guess)}
+
+
+def check_figures(levels, vqgan):
+    """Each prefix of the levels is worse than the next; 1 code in 50 flips."""
+    by_prefix = {
+        f"{key}_{level}": vqgan[key] * (0.7 + number / 10 if key == "psnr" else 1.3 - number / 10)
+        for number, level in enumerate(levels[:-1])
+        for key in ("psnr", "lpips")
+        if key in vqgan
     }
+    use = {"usage": 0.75, "perplexity": 9.0, "still": 0.4, "flips": 0.02}
+    return {"vqgan": dict(vqgan) | by_prefix, "codes": {level: dict(use) for level in levels}}
+
+
+def write_check(folder, levels, vqgan, absent, size):
+    figures = check_figures(levels, vqgan)
+    gates = hold_against(
+        flat_figures(figures),
+        CheckVqganParams(**BOUNDS),
+        codebooks=dict.fromkeys(levels, CODES),
+    )
+    known = {"vqgan": {key: value for key, value in vqgan.items() if key == "fvd"}}
+    random = np.random.default_rng(1)
+    names = ("original", "full", *levels[:-1])
+    health = Health(
+        figures=figures,
+        gates=gates,
+        scores=list(scores(known, False, size)),
+        pictures={f"frames.{name}": noise(random, 4, size) for name in names}
+        | {f"counts.{level}": np.arange(CODES) for level in levels},
+        absent=list(absent),
+    )
+    write_health(folder, health, vqgan_hash="0" * 64)
 
 
 def scores(figures, intervals, size):
@@ -140,16 +208,15 @@ def horizon(figures):
 def pictures(size, clips):
     random = np.random.default_rng(0)
 
-    def noise(*shape):
-        return random.integers(256, size=(*shape, size, size, 3), dtype=np.uint8)
-
     names = ("truth", "sample", "reconstruction", "repeat_last", "nearest")
-    return (
-        {"chosen": np.arange(clips)}
-        | {f"clips.{name}": noise(clips, FRAMES) for name in names}
-        | {f"frames.{name}": noise(4) for name in ("original", "full", "top")}
-        | {f"counts.{level}": np.arange(12) for level in ("top", "bottom")}
-    )
+    return {"chosen": np.arange(clips)} | {
+        f"clips.{name}": noise(random, clips, FRAMES, size) for name in names
+    }
+
+
+def noise(random, *shape):
+    *_, size = shape
+    return random.integers(256, size=(*shape, size, 3), dtype=np.uint8)
 
 
 def write_frames(folder, videos, skipped, notes):
@@ -207,14 +274,39 @@ def used_video(number, name):
     )
 
 
-def write_plots(folder):
+def write_plots(folder, levels, discriminator):
     folder.mkdir(parents=True, exist_ok=True)
-    header = ["step", "loss", "nll", "held_out_nll", "held_out_psnr", "held_out_psnr_top"]
-    rows = [
-        [10, 1.0, 2.0, "", "", ""],
-        [20, 0.5, 1.5, 1.6, 25.0, 20.0],
-        [30, "nan", "inf", 1.5, 26.0, 21.0],
-    ]
-    for name in ("vqgan", "transformer_top", "transformer_bottom"):
-        with (folder / f"{name}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([header, *rows])
+    for level in levels:
+        write_rows(
+            folder / f"transformer_{level}.csv",
+            [
+                {"step": 10, "nll": 2.0},
+                {"step": 20, "nll": 1.5, "held_out_nll": 1.6},
+                {"step": 30, "nll": "inf", "held_out_nll": 1.5},
+            ],
+        )
+    write_rows(
+        folder / "vqgan.csv", [vqgan_row(step, levels, discriminator) for step in (10, 20, 30, 40)]
+    )
+
+
+def vqgan_row(step, levels, discriminator):
+    """From step 20 on the decoder is judged, where there is a discriminator."""
+    row = {"step": step, "loss": "nan" if step == 30 else 10 / step}
+    suffixes = ("", *(f"_{level}" for level in levels[:-1]))
+    if step > 10:
+        row |= {f"held_out_psnr{suffix}": 20.0 + step / 10 - len(suffix) for suffix in suffixes}
+        row |= {"held_out_lpips": 5 / step}
+        row |= {f"held_out_{key}_{level}": step for key in USES for level in levels}
+    if discriminator:
+        row |= {"discriminator": 2 - step / 40, "discriminator_right": 0.5 + step / 100}
+        row |= {"adversarial": 0.1 * step, "adaptive_factor": 0.5} if step > 20 else {}
+    return row
+
+
+def write_rows(path, rows):
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)

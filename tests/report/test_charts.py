@@ -82,3 +82,14 @@ def test_named_ticks_stand_at_their_values():
     chart = line_chart("t", series, x_label="x", y_label="y", x_ticks=[(0.0, "low"), (5.0, "mid")])
     assert [tick.text for tick in chart.x_ticks] == ["low", "mid"]
     assert float(chart.x_ticks[1].place) == pytest.approx((LEFT + WIDTH - RIGHT) / 2)
+
+
+@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=20), numbers)
+def test_upright_reference_stands_inside_and_moves_no_value(points, step):
+    series = [Series(name="a", style="a", points=tuple(points))]
+    reference = Reference(name="from here", value=step, upright=True)
+    chart = line_chart("t", series, x_label="x", y_label="y", reference=reference)
+    plain = line_chart("t", series, x_label="x", y_label="y")
+    assert chart.reference_upright
+    assert LEFT <= float(chart.reference_place) <= WIDTH - RIGHT
+    assert chart.y_ticks == plain.y_ticks

@@ -5,6 +5,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -12,9 +13,11 @@ import pytest
 from cvg.errors import UserError
 from cvg.files import write_json
 from cvg.report import data
-from cvg.report.page import write_report
+from cvg.report.page import render, write_report
+from cvg.report.source import read_source
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+LEVELS = (("bottom",), ("top", "bottom"), ("top", "middle", "bottom"))
 ATTACK = (
     '</h3><script>alert(1)</script><img src=x onerror=alert(1)> " onload=alert(1) x=" {{ 7*7 }}'
 )
@@ -45,6 +48,13 @@ def links(text):
     yield from re.findall(r"@import\s+([^;]+)", text)
 
 
+def visible(text):
+    """What people see or are told of."""
+    body = re.sub(r"<(style|script)>.*?</\1>", "", text, flags=re.DOTALL)
+    told = " ".join(re.findall(r'aria-label="([^"]*)"', body))
+    return f"{re.sub('<[^>]*>', ' ', body)} {told}"
+
+
 def cells(text):
     """The texts of each row of each table."""
     rows = re.findall("<tr>(.*?)</tr>", text)
@@ -60,7 +70,15 @@ def test_nothing_is_loaded_from_outside(page):
 def test_hostile_texts_stay_texts(page_of):
     skip = {"file": ATTACK, "row": 3, "code": "CORRUPT", "reason": ATTACK}
     note = {"file": ATTACK, "row": 3, "code": "STATIC", "text": ATTACK}
-    text = page_of(caption=ATTACK, absent=[ATTACK], skipped=[skip], notes=[note])
+    variants = f'name,changed,lpips\n"{ATTACK.replace(chr(34), chr(34) * 2)}",a,{1}\n'
+    text = page_of(
+        caption=ATTACK,
+        absent=[ATTACK],
+        check_absent=[ATTACK],
+        skipped=[skip],
+        notes=[note],
+        ablation=variants,
+    )
     elements = Elements(text)
     assert len(elements.named("script")) == 1
     assert not any(
@@ -79,11 +97,11 @@ def test_only_the_script_of_the_page_may_run(page):
 
 
 def test_same_inputs_give_the_same_bytes(made, tmp_path):
-    paths = made["write_run"](tmp_path / "one")
-    write_report(**paths)
-    first = paths["out"].read_bytes()
-    write_report(**made["write_run"](tmp_path / "two"))
-    assert (tmp_path / "two/reports/index.html").read_bytes() == first
+    one, two = (tmp_path / f"{name}.html" for name in ("one", "two"))
+    write_report(made["write_run"](tmp_path / "one"), out=one)
+    write_report(made["write_run"](tmp_path / "two"), out=two)
+    first = one.read_bytes()
+    assert two.read_bytes() == first
     assert str(tmp_path).encode() not in first
 
 
@@ -107,8 +125,94 @@ def test_pictures_have_words_for_those_who_cannot_see_them(page):
     assert all(attributes.get("aria-label") for attributes in pictures)
 
 
-def test_missed_health_gate_is_shown_before_the_figures(page, made):
-    assert page.index(made["WARNING"]) < page.index("Main figures")
+def test_missed_gates_are_shown_before_the_figures(page):
+    missed = "Reconstruction PSNR: 27.50 dB; check_vqgan.min_psnr asks for at least 28.00 dB"
+    assert page.index(missed) < page.index("Main figures")
+
+
+def test_without_a_missed_gate_nothing_is_said_of_one(source_of):
+    source = source_of()
+    passed = [gate for gate in source.check.gates if gate["passed"] is not False]
+    source = replace(source, check=replace(source.check, gates=passed))
+    assert "missed" not in visible(render(source))
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+def test_page_speaks_of_the_levels_that_there_are(page_of, levels):
+    text = visible(page_of(levels=levels, discriminator=True))
+    words = set(re.findall("[a-z_]+", text.lower()))
+    # The key of a bound and the question for the PSNR of the top level are always there.
+    always = {"top"}
+    assert words & {"top", "middle", "bottom"} - always == set(levels) - always
+    assert ("both" in words) is (len(levels) == 2)
+    assert ("transformers were trained" in text) is (len(levels) > 1)
+    for level in levels:
+        assert f"{level.capitalize()} transformer" in text
+        assert f"Use of the {level} codes" in text
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+def test_strips_are_one_a_prefix(page_of, levels):
+    names = re.findall(r'alt="([^"]*): 4 held-out frames"', page_of(levels=levels))
+    assert names == [
+        "Original",
+        *{
+            1: ["Reconstruction"],
+            2: ["Top level alone", "Both levels"],
+            3: ["Top level alone", "Top and middle", "All levels"],
+        }[len(levels)],
+    ]
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+def test_every_level_has_its_row_of_codes(page_of, levels):
+    rows = cells(page_of(levels=levels))
+    for level in levels:
+        assert [level.capitalize(), "12", "75.0 %", "9.0", "2.0 %", "40.0 %"] in rows
+        assert [level.capitalize(), "1.500", "60.0 %", "50.0 %"] in rows
+
+
+def test_reconstruction_is_measured_on_every_prefix(page_of):
+    rows = {row[0]: row[1:] for row in cells(page_of(levels=LEVELS[2])) if row}
+    assert rows["PSNR"] == ["27.50 dB", "higher is better"]
+    assert rows["PSNR, top level alone"][0] == "19.25 dB"
+    assert rows["PSNR, top and middle"][0] == "22.00 dB"
+    assert rows["LPIPS, top level alone"][0] == "0.273"
+    assert rows["LPIPS, top and middle"][0] == "0.252"
+    assert rows["Reconstruction FVD"] == ["123", "lower is better; 3 clips of 6 frames"]
+
+
+def test_absent_reconstruction_fvd_says_why(page_of, made):
+    figures = {key: value for key, value in made["VQGAN_FIGURES"].items() if key != "fvd"}
+    why = "fvd is left out: the network i3d is absent"
+    text = page_of(vqgan=figures, check_absent=[why])
+    assert ["Reconstruction FVD", "not computed", why] in cells(text)
+    assert f"<li>{why}</li>" in text
+
+
+def test_end_of_the_training_is_told(page):
+    assert "It was trained for 45 steps, until its time was over (vqgan.max_minutes)." in page
+    assert "The weights kept are those of step 40" in page
+
+
+def test_variants_are_shown_where_they_are_given(page, page_of, made):
+    assert "Variants of the VQGAN" not in page
+    text = page_of(ablation=made["ABLATION"])
+    assert "same wall time" in text
+    assert re.search(r'<td class="best">0.199 <span class="best-mark">best</span></td>', text)
+    assert text.count('class="best">0.') == 1 + page.count('class="best">0.')
+
+
+def test_variants_that_are_not_where_they_should_be_are_named(made, tmp_path):
+    paths = made["write_run"](tmp_path, ablation="")
+    paths.ablation.unlink()
+    with pytest.raises(UserError, match=r"ablation\.csv: no such file"):
+        read_source(paths)
+
+
+def test_variant_with_a_comma_out_of_quotes_is_named(source_of):
+    with pytest.raises(UserError, match=r"ablation\.csv: row 2 has more fields"):
+        source_of(ablation="name,changed\na,b\nc,[8,8]\n")
 
 
 def test_skips_are_listed_and_counted(page_of):
@@ -148,11 +252,9 @@ def test_motion_of_both_sides_is_drawn_and_told(page):
 
 def test_overview_is_on_the_page_where_there_is_one(made, tmp_path):
     paths = made["write_run"](tmp_path)
-    write_report(**paths)
-    assert "Overview of the videos" in paths["out"].read_text()
-    (paths["frames"] / "overview.png").unlink()
-    write_report(**paths)
-    assert "Overview of the videos" not in paths["out"].read_text()
+    assert "Overview of the videos" in render(read_source(paths))
+    (paths.frames / "overview.png").unlink()
+    assert "Overview of the videos" not in render(read_source(paths))
 
 
 def test_long_lists_are_cut_and_say_so(page_of, monkeypatch):
@@ -170,43 +272,50 @@ def test_long_lists_are_cut_and_say_so(page_of, monkeypatch):
 
 def test_report_of_an_older_version_is_refused(made, tmp_path):
     paths = made["write_run"](tmp_path)
-    write_json(paths["frames"] / "report.json", {"found": 1, "used": 1, "skipped": []})
+    write_json(paths.frames / "report.json", {"found": 1, "used": 1, "skipped": []})
     with pytest.raises(
         UserError, match=r"report\.json: format_version is None.*extract stage again"
     ):
-        write_report(**paths)
+        read_source(paths)
 
 
 def test_without_curves_the_page_says_so(made, tmp_path):
     paths = made["write_run"](tmp_path)
-    shutil.rmtree(paths["plots"])
-    write_report(**paths)
-    assert "No curves: vqgan.csv" in paths["out"].read_text()
+    shutil.rmtree(paths.plots)
+    assert "No curves: vqgan.csv" in render(read_source(paths))
 
 
 def test_missing_figures_file_is_named(made, tmp_path):
     paths = made["write_run"](tmp_path)
-    paths["metrics"].unlink()
+    paths.metrics.unlink()
     with pytest.raises(UserError, match=r"metrics\.json: no such file"):
-        write_report(**paths)
+        read_source(paths)
 
 
 def test_damaged_pictures_are_named(made, tmp_path):
     paths = made["write_run"](tmp_path)
-    (paths["scores"] / "pictures.safetensors").write_bytes(b"no")
+    (paths.scores / "pictures.safetensors").write_bytes(b"no")
     with pytest.raises(UserError, match=r"pictures\.safetensors: not readable"):
-        write_report(**paths)
+        read_source(paths)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_nothing_sticks_out_of_a_phone(made, tmp_path):
     long = "averyverylongwordwithoutanyspace" * 8
-    paths = made["write_run"](tmp_path, caption=long, absent=[long])
-    write_report(**paths)
+    paths = made["write_run"](
+        tmp_path,
+        caption=long,
+        absent=[long],
+        levels=("top", "middle", "bottom"),
+        discriminator=True,
+        ablation=made["ABLATION"],
+    )
+    page = tmp_path / "index.html"
+    write_report(paths, out=page)
     # A window cannot be as narrow as a phone; a frame can.
     frame = tmp_path / "frame.html"
     frame.write_text(
-        f"<iframe id=phone src='{paths['out'].as_uri()}' width=390 height=800></iframe><script>"
+        f"<iframe id=phone src='{page.as_uri()}' width=390 height=800></iframe><script>"
         "onload=()=>{const root=document.getElementById('phone').contentDocument.documentElement;"
         "document.title=root.clientWidth+' '+root.scrollWidth}</script>"
     )

@@ -53,7 +53,15 @@ def test_frames_that_no_picture_can_hold_are_counted(source_of, monkeypatch):
 
 
 def test_strips_are_exact(source_of):
-    source = source_of()
-    original = strips(source.pictures)[0]
-    assert original.title == "Original"
-    assert (pixels(original.picture)[:, 16:32] == source.pictures["frames.original"][1]).all()
+    source = source_of(levels=("top", "middle", "bottom"))
+    names = {
+        "Original": "original",
+        "Top level alone": "top",
+        "Top and middle": "middle",
+        "All levels": "full",
+    }
+    shown = strips(source.pictures, source.levels)
+    assert [strip.title for strip in shown] == list(names)
+    for strip in shown:
+        frames = source.pictures[f"frames.{names[strip.title]}"]
+        assert (pixels(strip.picture)[:, 16:32] == frames[1]).all()

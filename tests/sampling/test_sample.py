@@ -12,7 +12,7 @@ from cvg.sampling import sample
 from cvg.sampling.models import load_models
 from cvg.sampling.sample import held_out_windows, sample_clips
 from cvg.transformer.store import save_transformer
-from cvg.vqgan.model import load_vqgan, save_vqgan
+from cvg.vqgan.store import load_vqgan, save_vqgan
 from cvg.vqgan.tokenize import tokenize
 
 CPU = torch.device("cpu")

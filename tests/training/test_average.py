@@ -53,3 +53,18 @@ def test_a_long_average_forgets_its_start():
     for _ in range(30):
         average.update(model)
     assert average.model.weight.abs().max() < 1e-3
+
+
+def test_an_average_that_goes_on_is_the_same():
+    model = Model()
+    first = WeightAverage(model, decay=0.15)
+    model.weight.data.fill_(3.0)
+    model.counter.fill_(2)
+    first.update(model)
+    second = WeightAverage(Model(), decay=0.15)
+    second.load_state_dict(first.state_dict())
+    model.weight.data.fill_(7.0)
+    for average in (first, second):
+        average.update(model)
+    assert second.model.weight.tolist() == first.model.weight.tolist()
+    assert second.model.counter == 2

@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from cvg.codes.batches import CodeBatch, CodeBatches
+from cvg.errors import UserError
+from cvg.training.checkpoint import Checkpoints
 from cvg.training.loop import Surroundings
+from cvg.training.runtime import Runtime
 from cvg.training.weights import hash_weights
 from cvg.transformer.train import corrupt, cross_entropy, measure, train_transformer
 
@@ -92,8 +95,9 @@ def test_single_frames_have_no_share_of_right_guesses(toys, layout):
     assert set(figures) == {"nll"}
 
 
-def run(store, level, params, seed=0):
-    around = Surroundings(learning_rate=1e-3, seed=seed, device=CPU, log=lambda row, step: None)
+def run(store, level, params, *, seed=0, log=lambda row, step: None, **others):
+    runtime = Runtime(device=CPU, precision=others.pop("precision", "fp32"))
+    around = Surroundings(learning_rate=1e-3, seed=seed, runtime=runtime, log=log, **others)
     return train_transformer(store, level, params, around)
 
 
@@ -106,6 +110,39 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(toys, store, level):
     hashes = [hash_weights(result.transformer.model) for result in (first, again, other)]
     assert hashes[0] == hashes[1] != hashes[2]
     assert first.trained.history.rows == again.trained.history.rows
+
+
+def test_an_interrupted_training_ends_as_if_nothing_had_happened(toys, store, tmp_path):
+    params = toys.toy_params().transformer.top.model_copy(
+        update={"steps": 6, "validate_every": 2, "accumulate": 2}
+    )
+
+    def interrupt(row, step):
+        if step == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(store, "top", params, log=interrupt, checkpoints=Checkpoints(tmp_path))
+    torch.rand(3)
+    again = run(store, "top", params, checkpoints=Checkpoints(tmp_path))
+    whole = run(store, "top", params)
+    assert again.trained.resumed_from == 4
+    assert hash_weights(again.transformer.model) == hash_weights(whole.transformer.model)
+    assert again.trained.history.rows == whole.trained.history.rows
+
+
+def test_in_half_precision_it_learns_nearly_the_same(toys, store):
+    params = toys.toy_params().transformer.bottom
+    half, full = (run(store, "bottom", params, precision=p) for p in ("bf16", "fp32"))
+    assert half.trained.best["nll"] == pytest.approx(full.trained.best["nll"], rel=0.02)
+    models = [result.transformer.model for result in (half, full)]
+    assert hash_weights(models[0]) != hash_weights(models[1])
+    assert {weight.dtype for weight in models[0].parameters()} == {torch.float32}
+
+
+def test_a_level_that_the_codes_do_not_have_is_refused(toys, store):
+    with pytest.raises(UserError, match=r"has codes of the levels top, bottom, and none of middle"):
+        run(store, "middle", toys.toy_params().transformer.of("middle"))
 
 
 def test_what_was_trained_knows_the_training_words_and_its_vqgan(toys, store):

@@ -75,3 +75,10 @@ def test_the_same_seed_gives_the_same_frames(frames):
     first, second, other = (augment(frames, flip=True, shift=3, rng=rng(s)) for s in (1, 1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
+
+
+def test_successive_frames_are_changed_alike(frames):
+    result = augment(frames, flip=True, shift=3, successive=2, rng=rng())
+    pairs = result.unflatten(0, (-1, 2))
+    assert torch.equal(pairs[:, 0], pairs[:, 1])
+    assert not torch.equal(pairs[0], pairs[1])

@@ -6,13 +6,14 @@ from torch.nn.functional import mse_loss
 
 from cvg.seeding import seed_everything
 from cvg.training.loop import Surroundings
+from cvg.training.runtime import Runtime
 from cvg.training.weights import hash_weights
 from cvg.vqgan.health import measure_health
 from cvg.vqgan.model import Vqgan
 from cvg.vqgan.step import VqganStep
 from cvg.vqgan.train import train_vqgan, vqgan_shape
 
-CPU = torch.device("cpu")
+RUNTIME = Runtime(device=torch.device("cpu"), precision="fp32", compile=False)
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +21,15 @@ def store(toys, tmp_path_factory):
     return toys.write_frames(tmp_path_factory.mktemp("train") / "frames")
 
 
-def run(store, params, seed=0):
-    around = Surroundings(learning_rate=1e-3, seed=seed, device=CPU, log=lambda row, step: None)
-    return train_vqgan(store, params, comparator=None, around=around)
+def run(store, params, seed=0, checkpoints=None, comparator=None):
+    around = Surroundings(
+        learning_rate=1e-3,
+        seed=seed,
+        runtime=RUNTIME,
+        log=lambda row, step: None,
+        checkpoints=checkpoints,
+    )
+    return train_vqgan(store, params, comparator=comparator, around=around)
 
 
 def test_the_same_seed_gives_the_same_weights_to_the_bit(store, params):
@@ -52,7 +59,7 @@ def test_it_memorises_a_batch(params, toys):
     seed_everything(0, "memorise")
     vqgan = Vqgan(vqgan_shape(params, size=toys.SIZE)).train()
     frames = toys.toy_frames(4)
-    step = VqganStep(vqgan, params, comparator=None, learning_rate=1e-3, seed=0)
+    step = VqganStep(vqgan, params, comparator=None, adversary=None, runtime=RUNTIME, seed=0)
     optimizer = torch.optim.AdamW(vqgan.parameters(), lr=3e-3)
     for number in range(400):
         result = step(frames, number)
@@ -63,4 +70,4 @@ def test_it_memorises_a_batch(params, toys):
     whole = vqgan(frames)
     spread = frames.var().item()
     assert mse_loss(whole.frames, frames).item() < 0.02 * spread
-    assert mse_loss(vqgan.decode_top(whole.top.codes), frames).item() < 0.1 * spread
+    assert mse_loss(vqgan.decode({"top": whole.codes["top"]}), frames).item() < 0.1 * spread

@@ -1,0 +1,86 @@
+"""How a machine computes: device, precision, compilation.
+
+These are environment variables and no parameters, because they belong to a machine: the same
+params.yaml must train on a laptop and on a graphics card. They do change rounding, so they are part
+of what a checkpoint is found by: no run goes on from the state of another kind of machine.
+"""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from cvg.errors import UserError
+from cvg.training.device import chosen_device
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and how a model is trained.
+
+    Attributes:
+        device: where its tensors live.
+        precision: of the products within `autocast`; weights, optimizer and averages are float32.
+        compile: whether the training loop compiles the model.
+    """
+
+    device: torch.device
+    precision: Precision = "fp32"
+    compile: bool = False
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Give the context in which a model is called; losses are computed outside of it."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def traits(self) -> dict[str, str | int]:
+        """Give all that changes rounding: two runs agree to the bit only where these agree."""
+        return {
+            "torch": torch.__version__,
+            "device": self.device.type,
+            "precision": self.precision,
+            "compile": self.compile,
+            "threads": torch.get_num_threads(),
+        }
+
+
+def chosen_runtime() -> Runtime:
+    """Read `CVG_DEVICE`, `CVG_PRECISION` (auto, fp32, bf16) and `CVG_COMPILE` (0, 1).
+
+    `auto`, the default, is bf16 on CUDA devices that support it and fp32 elsewhere. On the CPU,
+    bf16 is faster only where the processor has instructions for it (AVX512-BF16, AMX), and many
+    times slower elsewhere.
+
+    Raises:
+        UserError: a value is unknown, or the device is not there.
+    """
+    device = chosen_device()
+    precision = _choice("CVG_PRECISION", ("auto", "fp32", "bf16"))
+    return Runtime(
+        device=device,
+        precision=_best_precision(device) if precision == "auto" else _named(precision),
+        compile=_choice("CVG_COMPILE", ("0", "1")) == "1",
+    )
+
+
+def _choice(name: str, values: tuple[str, ...]) -> str:
+    """Read an environment variable; where it is not set or empty, the first value."""
+    value = os.environ.get(name) or values[0]
+    if value not in values:
+        raise UserError(f"{name}={value}: expected one of {', '.join(values)}")
+    return value
+
+
+def _named(precision: str) -> Precision:
+    return "bf16" if precision == "bf16" else "fp32"
+
+
+def _best_precision(device: torch.device) -> Precision:
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16"
+    return "fp32"
