@@ -77,12 +77,17 @@ class VqganStep:
         return StepResult(loss=loss, figures=figures)
 
     def _depths(self, count: int, step: int, part: int) -> Int64[Tensor, "b"]:
-        """Draw how many levels each sample is decoded from: mostly all."""
-        levels = len(self.vqgan.shape.levels)
+        """Draw how many levels each sample is decoded from: mostly all; successive ones alike."""
+        levels, successive = len(self.vqgan.shape.levels), successive_frames(self.params)
         rng = generator(self.seed, "vqgan", "depth", step, part)
-        dropped = torch.rand(count, generator=rng) < self.params.bottom_drop
-        fewer = torch.randint(1, max(2, levels), (count,), generator=rng)
-        return torch.where(dropped, fewer, levels)
+        dropped = torch.rand(count // successive, generator=rng) < self.params.bottom_drop
+        fewer = torch.randint(1, max(2, levels), dropped.shape, generator=rng)
+        return torch.where(dropped, fewer, levels).repeat_interleave(successive)
+
+
+def successive_frames(params: VqganParams) -> int:
+    """Give how many successive frames of a video lie beside each other in a batch."""
+    return 2 if params.discriminator.enabled and params.discriminator.pairs else 1
 
 
 def compared_frames(params: VqganParams) -> int:

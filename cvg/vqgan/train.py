@@ -16,7 +16,7 @@ from cvg.vqgan.comparator import Comparator
 from cvg.vqgan.health import measure_health
 from cvg.vqgan.model import Vqgan, VqganShape
 from cvg.vqgan.quantizers import QuantizerShape
-from cvg.vqgan.step import VqganStep, compared_frames
+from cvg.vqgan.step import VqganStep, compared_frames, successive_frames
 
 VALIDATION_BATCH = 64
 # Enough for a steady figure; a larger held-out set is thinned out evenly.
@@ -69,7 +69,7 @@ def train_vqgan(
         runtime=around.runtime,
         seed=seed,
     )
-    successive = 2 if adversary and params.discriminator.pairs else 1
+    successive = successive_frames(params)
     training = FrameBatches(store, "train", successive=successive)
     held_out = FrameBatches(store, "held_out")
     if comparator is not None:

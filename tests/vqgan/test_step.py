@@ -134,3 +134,11 @@ def test_a_single_level_is_never_dropped(toys, params, frames):
     step = make_step(toys.toy_vqgan(levels=("bottom",)), params, bottom_drop=1.0)
     assert step._depths(50, 0, 0).unique().tolist() == [1]
     assert torch.isfinite(step(frames, 0).loss)
+
+
+def test_the_frames_of_a_pair_are_decoded_from_equally_many_levels(vqgan, adversarial):
+    settings = adversarial.discriminator.model_copy(update={"pairs": True})
+    step = make_step(vqgan, adversarial, discriminator=settings, bottom_drop=0.5)
+    depths = step._depths(100, 0, 0).unflatten(0, (-1, 2))
+    assert torch.equal(depths[:, 0], depths[:, 1])
+    assert set(depths.flatten().tolist()) == {1, 2}
