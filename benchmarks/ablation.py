@@ -3,8 +3,10 @@
     python -m benchmarks.ablation            # queue, run one after the other, write the table
     python -m benchmarks.ablation --table    # only gather what has run
 
-Each row is a DVC experiment that ends at `check_vqgan`, so `dvc exp show` has it too. Leave the
-machine alone meanwhile: rows are compared at equal wall time.
+Each row is a DVC experiment that ends at `check_vqgan`, so `dvc exp show` has it too; those that
+have run already at this commit are not run again, and whatever else is in DVC's queue runs with
+them. It needs the pretrained networks (`cvg weights fetch`), takes over an hour, and overwrites
+reports/ablation.csv. Leave the machine alone meanwhile: rows are compared at equal wall time.
 """
 
 import argparse
@@ -17,19 +19,21 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cvg.metrics.names import flat_figures
+
 TABLE = Path("reports/ablation.csv")
 PREFIX = "ablation"
 SETTINGS = {"vqgan.steps": 100_000}  # time ends every run
+LEVELS = ("top", "middle", "bottom")
 FIGURES = {  # column of the table: dotted name in reports/vqgan/figures.json
     "psnr": "vqgan.psnr",
     "ssim": "vqgan.ssim",
     "lpips": "vqgan.lpips",
-    "psnr_top": "vqgan.psnr_top",
-    "usage_top": "codes.top.usage",
-    "usage_bottom": "codes.bottom.usage",
-    "perplexity_top": "codes.top.perplexity",
-    "perplexity_bottom": "codes.bottom.perplexity",
+    **{f"psnr_{level}": f"vqgan.psnr_{level}" for level in LEVELS[:-1]},
+    **{f"usage_{level}": f"codes.{level}.usage" for level in LEVELS},
+    **{f"perplexity_{level}": f"codes.{level}.perplexity" for level in LEVELS},
 }
+METRICS = ("data/vqgan/health.json", "reports/vqgan/figures.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,7 @@ class Variant:
     seeds: int = 1
 
 
+DISCRIMINATOR = {"vqgan.discriminator.enabled": "true", "vqgan.discriminator.start_step": 300}
 VARIANTS = (
     Variant(key="base", name="default: two levels, EMA, comparator", seeds=3),
     Variant(
@@ -50,19 +55,46 @@ VARIANTS = (
         changes={"vqgan.levels": "[bottom]", "vqgan.codebook_size": 1024},
         seeds=2,
     ),
+    Variant(
+        key="three-levels",
+        name="three levels: 2x2, 4x4, 8x8",
+        changes={"vqgan.levels": "[top,middle,bottom]"},
+    ),
     Variant(key="fsq", name="FSQ 8x8x4", changes={"vqgan.quantizer": "fsq"}, seeds=2),
     Variant(
-        key="no-comparator", name="no comparator", changes={"vqgan.comparator": "none"}, seeds=2
+        key="normalize", name="codes of length 1", changes={"vqgan.normalize": "true"}, seeds=2
+    ),
+    Variant(key="no-comparator", name="no comparator", changes={"vqgan.comparator": "none"}),
+    Variant(
+        key="comparator-all",
+        name="comparator on every frame",
+        changes={"vqgan.comparator_share": 1.0},
+        seeds=2,
+    ),
+    Variant(
+        key="vgg",
+        name="comparator VGG16 on an eighth",
+        changes={"vqgan.comparator": "vgg", "vqgan.comparator_share": 0.125},
     ),
     Variant(
         key="discriminator",
-        name="discriminator from step 150 on",
-        changes={"vqgan.discriminator.enabled": "true", "vqgan.discriminator.start_step": 150},
+        name="discriminator from step 300 on",
+        changes=DISCRIMINATOR,
         seeds=2,
+    ),
+    Variant(
+        key="absurd",
+        name="discriminator with weight 100, uncapped",
+        changes=DISCRIMINATOR
+        | {"vqgan.discriminator.weight": 100.0, "vqgan.discriminator.max_adaptive": 10000.0},
     ),
     Variant(
         key="no-drop", name="bottom never dropped", changes={"vqgan.bottom_drop": 0.0}, seeds=2
     ),
+    Variant(
+        key="drop-10", name="bottom dropped for 10 %", changes={"vqgan.bottom_drop": 0.1}, seeds=2
+    ),
+    Variant(key="width-96", name="96 channels", changes={"vqgan.width": 96}, seeds=2),
     Variant(
         key="full-resolution",
         name="full resolution, 48 channels, no stem",
@@ -74,37 +106,20 @@ VARIANTS = (
             "vqgan.validate_every": 20,
         },
     ),
-    Variant(
-        key="absurd",
-        name="discriminator with weight 100, uncapped",
-        changes={
-            "vqgan.discriminator.enabled": "true",
-            "vqgan.discriminator.start_step": 150,
-            "vqgan.discriminator.weight": 100.0,
-            "vqgan.discriminator.max_adaptive": 10000.0,
-        },
-    ),
-    Variant(
-        key="comparator-all",
-        name="comparator on every frame",
-        changes={"vqgan.comparator_share": 1.0},
-        seeds=2,
-    ),
-    Variant(key="normalize", name="codes of length 1", changes={"vqgan.normalize": "true"}),
-    Variant(
-        key="three-levels",
-        name="three levels: 2x2, 4x4, 8x8",
-        changes={"vqgan.levels": "[top,middle,bottom]"},
-    ),
-    Variant(
-        key="vgg",
-        name="comparator VGG16 on an eighth",
-        changes={"vqgan.comparator": "vgg", "vqgan.comparator_share": 0.125},
-    ),
 )
 
 
 DVC = shutil.which("dvc", path=Path(sys.executable).parent) or "dvc"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What DVC keeps of a run."""
+
+    steps: int
+    figures: dict[str, float]  # by dotted name
+    params: dict[str, dict]  # params.yaml
+    date: str
 
 
 def dvc(*words: str) -> str:
@@ -113,104 +128,108 @@ def dvc(*words: str) -> str:
 
 
 def queue(variants: tuple[Variant, ...], *, minutes: float) -> None:
-    """Put one experiment a seed of each variant into DVC's queue."""
+    """Put one experiment a seed of each variant into DVC's queue, but for those that have run."""
+    known = dvc("exp", "list", "--name-only").split()
     for variant in variants:
         for seed in range(variant.seeds):
+            name = f"{PREFIX}-{variant.key}-{seed}"
+            if name in known:
+                print(f"{name}: has run already at this commit (`dvc exp remove` forgets it)")
+                continue
             settings = SETTINGS | {"vqgan.max_minutes": minutes, "seed": seed} | variant.changes
             sets = [word for key, value in settings.items() for word in ("-S", f"{key}={value}")]
-            dvc(
-                "exp",
-                "run",
-                "--queue",
-                "-n",
-                f"{PREFIX}-{variant.key}-{seed}",
-                *sets,
-                "check_vqgan",
-            )
+            dvc("exp", "run", "--queue", "-n", name, *sets, "check_vqgan")
 
 
-def metrics_by_experiment() -> dict[str, dict[str, float]]:
-    """Give the flat figures of each experiment of the ablation that has run."""
-    found = {}
+def experiments() -> dict[str, Experiment]:
+    """Give what has run of the ablation, by name; at several commits, the newest counts."""
+    found: dict[str, Experiment] = {}
     for baseline in json.loads(dvc("exp", "show", "--json", "--all-commits")):
         for experiment in baseline.get("experiments") or []:
             revision = experiment["revs"][0]
             name = experiment.get("name") or revision.get("name") or ""
-            files = (revision.get("data") or {}).get("metrics") or {}
-            if name.startswith(f"{PREFIX}-") and files:
-                found[name] = flat({p: f.get("data") or {} for p, f in files.items()})
+            data = revision.get("data") or {}
+            metrics = data.get("metrics") or {}
+            training, checked = (metrics.get(path, {}).get("data") for path in METRICS)
+            if name.startswith(f"{PREFIX}-") and training and checked:
+                found.setdefault(
+                    name,
+                    Experiment(
+                        steps=training["steps"],
+                        figures=flat_figures(checked),
+                        params=data["params"]["params.yaml"]["data"],
+                        date=data["timestamp"][:10],
+                    ),
+                )
     return found
 
 
-def flat(files: dict[str, dict]) -> dict[str, float]:
-    """Join the figures of all files under dotted names."""
-    joined: dict[str, float] = {}
-
-    def walk(tree: dict, prefix: str) -> None:
-        for key, value in tree.items():
-            if isinstance(value, dict):
-                walk(value, f"{prefix}{key}.")
-            elif isinstance(value, int | float):
-                joined[prefix + key] = value
-
-    for tree in files.values():
-        walk(tree, "")
-    return joined
-
-
-def rows(variants: tuple[Variant, ...], *, minutes: float) -> list[dict[str, object]]:
+def rows() -> list[dict[str, object]]:
     """Give a row for each variant that has run: means over its seeds."""
-    experiments = metrics_by_experiment()
+    found = experiments()
     table = []
-    for variant in variants:
+    for variant in VARIANTS:
         names = [f"{PREFIX}-{variant.key}-{seed}" for seed in range(variant.seeds)]
-        runs = [experiments[name] for name in names if name in experiments]
-        if not runs:
-            continue
-        steps = statistics.mean(run["steps"] for run in runs)
-        row: dict[str, object] = {
-            "name": variant.name,
-            "changed": " ".join(f"{key}={value}" for key, value in variant.changes.items()),
-            "seeds": len(runs),
-            "minutes": minutes,
-            "steps": round(steps),
-            "steps_per_s": f"{steps / (60 * minutes):.2f}",
-        }
-        for column, figure in FIGURES.items():
-            values = [run[figure] for run in runs if figure in run]
-            row[column] = f"{statistics.mean(values):.4g}" if values else ""
-            if column == "lpips" and len(values) > 1:
-                row["lpips_spread"] = f"{max(values) - min(values):.2g}"
-        table.append(row)
+        runs = [found[name] for name in names if name in found]
+        if runs:
+            table.append(row_of(variant, runs))
     return table
+
+
+def row_of(variant: Variant, runs: list[Experiment]) -> dict[str, object]:
+    """Give one row; what differs between the seeds is in the column after it."""
+    params = runs[0].params
+    minutes = params["vqgan"]["max_minutes"]
+    steps = statistics.mean(run.steps for run in runs)
+    row: dict[str, object] = {
+        "name": variant.name,
+        "changed": " ".join(f"{key}={value}" for key, value in variant.changes.items()),
+        "manifest": params["extract"]["manifest"],
+        "date": max(run.date for run in runs),
+        "codebook_size": params["vqgan"]["codebook_size"],
+        "seeds": len(runs),
+        "minutes": minutes,
+        "steps": round(steps),
+        "steps_per_s": f"{steps / (60 * minutes):.2f}",
+    }
+    for column, figure in FIGURES.items():
+        values = [run.figures[figure] for run in runs if figure in run.figures]
+        row[column] = f"{statistics.mean(values):.4g}" if values else ""
+        if column == "lpips":
+            several = len(values) > 1
+            row["lpips_spread"] = f"{max(values) - min(values):.2g}" if several else ""
+    return row
 
 
 def write(table: list[dict[str, object]]) -> None:
     """Write the table for the report page, and print it as Markdown."""
-    names = list(dict.fromkeys(name for row in table for name in row))
+    if not table:
+        sys.exit(f"no experiment called {PREFIX}-... has run; {TABLE} is as it was")
     with TABLE.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n", restval="")
+        writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)
-    shown = [name for name in names if name != "changed"]
+    shown = [name for name in table[0] if name not in ("changed", "manifest", "date", "minutes")]
+    shown = [name for name in shown if any(row[name] != "" for row in table)]
     print("| " + " | ".join(shown) + " |\n|" + "---|" * len(shown))
     for row in table:
-        print("| " + " | ".join(str(row.get(name, "")) for name in shown) + " |")
+        print("| " + " | ".join(str(row[name]) for name in shown) + " |")
     print(f"written: {TABLE}")
 
 
 def main() -> None:
     """Queue, run, gather."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=3.0, help="of training, for every run")
-    parser.add_argument("--only", nargs="*", help=f"of: {' '.join(v.key for v in VARIANTS)}")
+    keys = [variant.key for variant in VARIANTS]
+    parser.add_argument("--minutes", type=float, default=2.0, help="of training, for every run")
+    parser.add_argument("--only", nargs="*", choices=keys, help="variants to run")
     parser.add_argument("--table", action="store_true", help="only gather what has run")
     options = parser.parse_args()
-    chosen = tuple(v for v in VARIANTS if not options.only or v.key in options.only)
     if not options.table:
+        chosen = tuple(v for v in VARIANTS if not options.only or v.key in options.only)
         queue(chosen, minutes=options.minutes)
         subprocess.run([DVC, "exp", "run", "--run-all", "--jobs", "1"], check=True)
-    write(rows(chosen, minutes=options.minutes))
+    write(rows())
 
 
 if __name__ == "__main__":

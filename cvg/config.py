@@ -122,7 +122,7 @@ class DiscriminatorParams(Section):
 class VqganParams(TrainingParams):
     """The hierarchical VQGAN and its training."""
 
-    levels: list[Level]
+    levels: Annotated[list[Level], Field(min_length=1)]
     width: Positive
     blocks: Count
     stem: Literal[1, 2, 4, 8]

@@ -39,7 +39,7 @@ def replacing_folder(path: Path, *, marker: str) -> Iterator[Path]:
     Raises:
         UserError: `path` is a file, or a folder with other content.
     """
-    _refuse_foreign_folder(path, marker)
+    refuse_foreign_folder(path, marker=marker)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -53,7 +53,12 @@ def replacing_folder(path: Path, *, marker: str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _refuse_foreign_folder(path: Path, marker: str) -> None:
+def refuse_foreign_folder(path: Path, *, marker: str) -> None:
+    """Say early what `replacing_folder` would say after all the work is done.
+
+    Raises:
+        UserError: `path` is a file, or a folder with other content.
+    """
     if not path.name:
         raise UserError(f"{path}: expected a folder of its own for the output; name one")
     if path.exists() and not path.is_dir():

@@ -114,7 +114,7 @@ def _override(tree: CommentedMap, text: str) -> Location:
     dotted, equals, value = text.partition("=")
     location = tuple(dotted.split("."))
     if not equals or not dotted:
-        raise UserError(f"--set {text}: expected section.key=value, for example vqgan.steps=100")
+        raise UserError(f"--set {text}: expected section.key=value, for example sample.top_k=50")
     node = tree
     for key in location[:-1]:
         node = node.setdefault(key, CommentedMap())

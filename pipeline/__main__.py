@@ -69,7 +69,7 @@ def main() -> None:
         where = f" to {error.filename}" if error.filename else ""
         typer.secho(
             f"error: nothing more can be written{where}: {error.strerror}. Free some space and "
-            "run the command again; earlier results are as they were",
+            "run the command again; `dvc checkout` brings back earlier results",
             fg="red",
             err=True,
         )

@@ -52,6 +52,6 @@ def check_vqgan(
         for sentence in health.absent:
             sys.stderr.write(f"WARNING: {sentence}\n")
         run.tracker.log_final(flat_figures(health.figures))
+        write_health(paths["out"], health, vqgan_hash=vqgan_hash)  # to be read in either case
         enforce(health.gates, strict=params.strict)
-        write_health(paths["out"], health, vqgan_hash=vqgan_hash)
         run.conclude(paths["out"], flat_figures({"vqgan": health.figures["vqgan"]}))

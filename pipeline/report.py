@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from pipeline.stage import (
     PARAMS_PATH,
     ParamsOption,
@@ -22,10 +20,7 @@ def report(
     metrics: Annotated[Path | None, path_option("JSON file of the figures.")] = None,
     scores: Annotated[Path | None, path_option("Folder of protocols, rows, pictures.")] = None,
     plots: Annotated[Path | None, path_option("Folder of the training curves.")] = None,
-    ablation: Annotated[
-        Path | None,
-        typer.Option(help="CSV of variants of the VQGAN, to show.", rich_help_panel="Paths"),
-    ] = None,
+    ablation: Annotated[Path | None, path_option("CSV of variants of the VQGAN.")] = None,
     out: Annotated[Path | None, path_option("Page to write.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
@@ -38,6 +33,7 @@ def report(
         "metrics": metrics,
         "scores": scores,
         "plots": plots,
+        "ablation": ablation,
         "out": out,
     }
     paths = resolve_paths("report", given, overrides=overrides)
@@ -46,6 +42,6 @@ def report(
     from cvg.report.source import SourcePaths
 
     with stage_run("report", sections=[], params_path=params_path, overrides=overrides) as run:
-        write_report(SourcePaths(**paths, ablation=ablation), out=out_path)
+        write_report(SourcePaths(**paths), out=out_path)
         run.tracker.log_artifact(out_path)
         run.conclude(out_path, {})

@@ -42,7 +42,7 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Replace one value, as in --set vqgan.steps=100; needs --out. Repeatable.",
+        help="Replace one value, as in --set sample.top_k=50; needs --out. Repeatable.",
         rich_help_panel="Parameters",
     ),
 ]

@@ -42,7 +42,7 @@ def train_transformer(
         level=level.value,
     )
     from cvg.codes.store import CodeStore
-    from cvg.files import replacing_folder, write_json
+    from cvg.files import refuse_foreign_folder, replacing_folder, write_json
     from cvg.transformer.store import save_transformer
     from cvg.transformer.train import train_transformer as train
 
@@ -53,6 +53,7 @@ def train_transformer(
         overrides=overrides,
     ) as run:
         params = run.params.transformer.of(level.value)
+        refuse_foreign_folder(paths["out"], marker="config.json")
         store = CodeStore.open(paths["codes"])
         with run.workspace(data=store.digest, fresh=fresh) as workspace:
             result = train(store, level.value, params, run.surroundings(params.lr_scale, workspace))

@@ -26,7 +26,7 @@ def train_vqgan(
     paths = resolve_paths(
         "train-vqgan", {"frames": frames, "out": out, "plot": plot}, overrides=overrides
     )
-    from cvg.files import replacing_folder, write_json
+    from cvg.files import refuse_foreign_folder, replacing_folder, write_json
     from cvg.frames.store import FrameStore
     from cvg.vqgan.comparator import find_comparator
     from cvg.vqgan.store import save_vqgan
@@ -39,6 +39,7 @@ def train_vqgan(
         overrides=overrides,
     ) as run:
         params = run.params.vqgan
+        refuse_foreign_folder(paths["out"], marker="config.json")
         store = FrameStore.open(paths["frames"])
         comparator = find_comparator(params.comparator, device=run.runtime.device)
         compared_by = params.comparator if comparator else "none"

@@ -19,6 +19,7 @@ ALLOWED = {
     "cvg.tracking": "records what a stage gives, gives nothing back",
     "cvg.files": "how bytes get to the disk, not which",
     "cvg.training.device": "where tensors live",
+    "cvg.training.messages": "lines for people",
     "pipeline.stage": "opens parameters and the record; results are made elsewhere",
 }
 

@@ -11,7 +11,6 @@ interrupted run loses less than a shard.
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from cvg.codes.layout import Grid
 from cvg.errors import UserError
 from cvg.files import read_json, replacing_file, sha256_file, write_json
 from cvg.segments import Segment, Split, read_segments, write_segments
+from cvg.training.messages import warn
 
 FORMAT = 1
 SHARD_FRAMES = 16_384
@@ -268,10 +268,10 @@ def _whole_shards(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     try:
         progress = read_json(folder / PROGRESS)
     except UserError:
-        _warn(f"{folder / PROGRESS}: damaged; all frames are done again")
+        warn(f"{folder / PROGRESS}: damaged; all frames are done again")
         return {}
     if {name: progress.get(name) for name in settings} != settings:
-        _warn(
+        warn(
             f"{folder / PROGRESS}: found codes of another VQGAN, other frames or other settings, "
             "expected those of this run; all frames are done again"
         )
@@ -280,7 +280,7 @@ def _whole_shards(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     for name, expected in progress["sha256"].items():
         path = folder / name
         if not path.exists() or sha256_file(path) != expected:
-            _warn(f"{path}: missing or damaged; it and the shards after it are done again")
+            warn(f"{path}: missing or damaged; it and the shards after it are done again")
             break
         whole[name] = expected
     return whole
@@ -291,10 +291,6 @@ def _remove_others(folder: Path, kept: Container[str]) -> None:
     for path in [folder / HEADER, *folder.glob("*codes-*.safetensors")]:
         if path.name not in kept:
             path.unlink(missing_ok=True)
-
-
-def _warn(text: str) -> None:
-    sys.stderr.write(f"WARNING: {text}\n")
 
 
 def _smallest_type(codebook_size: int) -> type[np.unsignedinteger]:

@@ -32,7 +32,11 @@ class FrameBatches:
         if not self._windows:
             raise UserError(
                 f"the frame store has no {split} frames"
-                + (f" with {successive} in a row" if successive > 1 else "")
+                + (
+                    f" with {successive} in a row, which discriminator.pairs needs"
+                    if successive > 1
+                    else ""
+                )
                 + "; lower extract.min_frames or add videos, then run extract again"
             )
 

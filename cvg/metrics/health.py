@@ -13,7 +13,7 @@ from cvg.errors import UserError
 from cvg.files import read_json, replacing_folder, write_json
 from cvg.frames.store import FrameStore
 from cvg.metrics.evaluate import Networks
-from cvg.metrics.gates import Gate, hold_against
+from cvg.metrics.gates import Codebook, Gate, hold_against
 from cvg.metrics.names import figure_key, flat_figures
 from cvg.metrics.reconstruction import measure_fvd, measure_reconstruction
 from cvg.vqgan.model import Vqgan
@@ -60,7 +60,10 @@ def check_health(
     clips = measure_fvd(store, vqgan, networks, params=params, seed=seed, device=device)
     of_clips = {figure_key(name): score.value for name, score in clips.scores.items()}
     figures = {"vqgan": frames.quality | of_clips, "codes": frames.codes}
-    codebooks = {level: len(counts) for level, counts in frames.counts.items()}
+    codebooks = {
+        level: Codebook(size=len(counts), places=int(counts.sum()))
+        for level, counts in frames.counts.items()
+    }
     return Health(
         figures=figures,
         gates=hold_against(flat_figures(figures), params, codebooks=codebooks),

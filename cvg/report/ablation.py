@@ -1,4 +1,4 @@
-"""What was tried with the VQGAN, in one table: a row a variant."""
+"""What was tried with the VQGAN, in one table: a row a variant, on data that the table names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,14 @@ from cvg.report.source import Row, finite
 
 BEST = "lpips"  # closest to what people see
 WORDS = ("name", "changed")
-PLAIN = {"name": "Variant", "changed": "Changed", "steps_per_s": "Steps a second"}
+ORIGIN = ("manifest", "date")  # the same in all rows; told in the caption
+PLAIN = {
+    "name": "Variant",
+    "changed": "Changed",
+    "codebook_size": "Codes a level",
+    "steps_per_s": "Steps a second",
+    "lpips_spread": "LPIPS, spread over seeds",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +32,7 @@ class Entry:
 class Ablation:
     """Headings, and rows of entries; the first entry of a row is its heading."""
 
+    origin: str  # data and date, as far as they are known
     headings: tuple[Entry, ...]
     rows: tuple[tuple[Entry, ...], ...]
 
@@ -34,12 +42,17 @@ def ablation_table(rows: Sequence[Row]) -> Ablation | None:
 
     A column that is empty in all rows is left out.
     """
-    columns = [column for column in (rows[0] if rows else ()) if any(row[column] for row in rows)]
+    columns = [
+        column
+        for column in (rows[0] if rows else ())
+        if column not in ORIGIN and any(row[column] for row in rows)
+    ]
     if not columns:
         return None
     values = [value for row in rows if (value := finite(row.get(BEST))) is not None]
     best = min(values, default=None)
     return Ablation(
+        origin=", ".join(row for name in ORIGIN if (row := rows[0].get(name))),
         headings=tuple(_heading(column) for column in columns),
         rows=tuple(tuple(_entry(row, column, best) for column in columns) for row in rows),
     )

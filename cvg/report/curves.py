@@ -11,6 +11,11 @@ from cvg.report.levels import STYLES, prefixes
 from cvg.report.source import Row, Source, finite
 
 JUDGED = "adversarial"  # the column that begins where the discriminator's gradient does
+HELD_OUT = {  # title and label
+    "psnr": ("PSNR", "PSNR, dB"),
+    "lpips": ("LPIPS", "LPIPS"),
+    "lpips_vgg": ("LPIPS on VGG16", "LPIPS"),
+}
 DISCRIMINATOR = {
     "discriminator": ("its loss", "a"),
     JUDGED: ("loss of the decoder", "b"),
@@ -33,8 +38,8 @@ def vqgan_charts(rows: Sequence[Row], levels: Sequence[str]) -> list[Chart]:
     return _present(
         _by_step("Training loss", rows, {"loss": ("training loss", "a")}, "loss, weighted sum"),
         *(
-            _by_step(f"Held-out {name.upper()}", rows, by_prefix(name), label, reference=start)
-            for name, label in (("psnr", "PSNR, dB"), ("lpips", "LPIPS"))
+            _by_step(f"Held-out {title}", rows, by_prefix(name), label, reference=start)
+            for name, (title, label) in HELD_OUT.items()
         ),
         _by_step("Discriminator", rows, DISCRIMINATOR, "losses, factor, share", reference=start),
     )

@@ -26,8 +26,8 @@ class BadBatches:
         """Tell of a step that was not, or stop.
 
         Args:
-            step: its number.
-            found: what was not finite, with the terms of the loss.
+            step: its number, from 1 on.
+            found: what was not finite, with the terms of the loss where they are known.
             checkpoint: the newest one, if any.
 
         Raises:
@@ -42,11 +42,12 @@ class BadBatches:
                 "stop the run"
             )
             return
-        kept = f"; the last good checkpoint is {checkpoint}" if checkpoint else ""
+        kept = f"; the last good state is in {checkpoint}" if checkpoint else ""
         raise UserError(
             f"{self.label}: {found} at step {step}, after {self.in_a_row} bad batches in a row and "
-            f"{self.in_all} in all. Lower lr in params.yaml or check the data. The outputs of the "
-            f"stage were not touched{kept}"
+            f"{self.in_all} in all. Lower lr in params.yaml (which begins anew) or check the data. "
+            "The stage wrote nothing; `dvc checkout` brings back what an earlier run wrote"
+            f"{kept}"
         )
 
     def state_dict(self) -> dict[str, int]:

@@ -65,11 +65,6 @@ class Checkpoints:
         """Give the file of the newest checkpoint."""
         return next(iter(self._newest_first()), None)
 
-    def remove(self) -> None:
-        """Remove all checkpoints."""
-        for path in self._newest_first():
-            path.unlink()
-
     def _newest_first(self) -> list[Path]:
         found = (path for path in self.folder.glob("step-*") if _NAME.fullmatch(path.name))
         return sorted(found, key=lambda path: _parts(path)[0], reverse=True)

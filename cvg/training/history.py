@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cvg.files import replacing_file
 from cvg.tensors import Float, Tensor
 
@@ -21,6 +19,16 @@ class StepResult:
 
     loss: Float[Tensor, ""]  # to be minimised
     figures: Mapping[str, Tensor]  # unweighted terms and other scalars to log
+
+
+def in_words(figures: Mapping[str, Tensor]) -> str:
+    """List scalars for a message.
+
+    >>> import torch
+    >>> in_words({"l1": torch.tensor(0.25), "l2": torch.tensor(2.0)})
+    'l1 0.25, l2 2'
+    """
+    return ", ".join(f"{name} {value.item():.3g}" for name, value in figures.items())
 
 
 @dataclass
@@ -97,7 +105,7 @@ class Recorder:
 
     def _add(self, figures: Mapping[str, Tensor]) -> None:
         for name, value in figures.items():
-            self._sums[name] = self._sums.get(name, torch.zeros(())) + value.detach().cpu()
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach()
             self._counts[name] += 1
 
 

@@ -1,10 +1,12 @@
 """The one training loop, shared by VQGAN and transformers.
 
-Without `max_minutes`, the same code, parameters, data and machine settings give the same weights to
-the bit, whether a run was interrupted and went on or not. With it, the learning rate follows the
-clock, and no two runs are the same.
+On a CPU and without `max_minutes`, the same code, parameters, data and machine settings give the
+same weights to the bit, whether a run was interrupted and went on or not. With `max_minutes` the
+learning rate follows the clock, and no two runs are the same; on a GPU, some sums have no fixed
+order.
 """
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from cvg.training.bad_batches import BadBatches
 from cvg.training.best import Best
 from cvg.training.checkpoint import tensors_of
 from cvg.training.finite import NonFiniteError
-from cvg.training.history import Recorder, StepResult
+from cvg.training.history import Recorder, StepResult, in_words
 from cvg.training.job import Job, Stateful, StoppedBy, Surroundings, Trained
 from cvg.training.messages import tell, warn
 from cvg.training.randomness import global_random_state, restore_global_random_state
@@ -47,8 +49,7 @@ def train(job: Job, params: TrainingParams, around: Surroundings) -> Trained:
     Raises:
         UserError: too many losses or gradients are not finite, or no validation was finite.
     """
-    if around.runtime.compile:
-        job.model.compile()
+    around.runtime.prepare(job.model)
     return _Run(job, params, around).finish()
 
 
@@ -113,12 +114,11 @@ class _Run:
             group["lr"] = rate
         self.job.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        parts: list[StepResult] = []
         try:
-            norm = self._add_gradients(parts)
+            parts, norm = self._add_gradients()
         except NonFiniteError as error:
             self.recorder.skip()
-            self.bad_batches.bad(self.done, f"{error}{_terms(parts)}", checkpoint=self._newest())
+            self.bad_batches.bad(self.done + 1, str(error), checkpoint=self._newest())
         else:
             self.bad_batches.good()
             self.optimizer.step()
@@ -126,18 +126,20 @@ class _Run:
             self.recorder.add(parts, norm, rate)
         self.done += 1
 
-    def _add_gradients(self, parts: list[StepResult]) -> Tensor:
-        """Fill in the gradients, clipped, and `parts`; give the norm before the clipping."""
+    def _add_gradients(self) -> tuple[list[StepResult], Tensor]:
+        """Fill in the gradients, clipped; give the parts, and the norm before the clipping."""
+        parts: list[StepResult] = []
         for part in range(self.params.accumulate):
             result = self.job.train_step(self.done, part)
             parts.append(_without_graph(result))
             if not torch.isfinite(result.loss):
-                raise NonFiniteError("the loss is not finite")
+                terms = in_words({"loss": result.loss, **result.figures})
+                raise NonFiniteError(f"the loss is not finite ({terms})")
             (result.loss / self.params.accumulate).backward()
         norm = nn.utils.clip_grad_norm_(self.job.model.parameters(), self.params.grad_clip)
         if not torch.isfinite(norm):
             raise NonFiniteError(f"the norm of the gradient is {norm.item():.3g}")
-        return norm
+        return parts, norm
 
     def _learning_rate(self) -> float:
         minutes = self.params.max_minutes
@@ -163,7 +165,11 @@ class _Run:
 
     def _look(self) -> None:
         """Validate, write a row, keep the state."""
-        figures = self.job.validate(self.average.model)
+        try:
+            figures = self.job.validate(self.average.model)
+        except NonFiniteError as error:
+            warn(f"{self.job.label}: the weights after step {self.done} are of no use: {error}")
+            figures = {self.job.objective: math.nan}
         self.best.offer(self.average.model, figures, step=self.done)
         self.recorder.write(self.done, {f"held_out_{name}": v for name, v in figures.items()})
         self._save()
@@ -231,8 +237,8 @@ class _Run:
             return
         raise UserError(
             f"{self.job.label}: no validation gave a finite {self.job.objective}, so there are no "
-            "best weights. Lower lr in params.yaml or check the held-out data. The outputs of the "
-            "stage were not touched"
+            "best weights. Lower lr in params.yaml or check the held-out data. The stage wrote "
+            "nothing; `dvc checkout` brings back what an earlier run wrote"
         )
 
 
@@ -240,11 +246,3 @@ def _without_graph(result: StepResult) -> StepResult:
     """Let go of what only the gradient needs."""
     figures = {name: value.detach() for name, value in result.figures.items()}
     return StepResult(loss=result.loss.detach(), figures=figures)
-
-
-def _terms(parts: list[StepResult]) -> str:
-    """List loss and terms of the last part."""
-    if not parts:
-        return ""
-    last = {"loss": parts[-1].loss, **parts[-1].figures}
-    return " (" + ", ".join(f"{name} {value.item():.3g}" for name, value in last.items()) + ")"

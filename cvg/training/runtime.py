@@ -1,4 +1,4 @@
-"""How a machine computes: device, precision, compilation.
+"""How a machine computes: device, precision, compilation, memory layout.
 
 These are environment variables and no parameters, because they belong to a machine: the same
 params.yaml must train on a laptop and on a graphics card. They do change rounding, so they are part
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from cvg.errors import UserError
 from cvg.training.device import chosen_device
@@ -25,12 +26,14 @@ class Runtime:
     Attributes:
         device: where its tensors live.
         precision: of the products within `autocast`; weights, optimizer and averages are float32.
-        compile: whether the training loop compiles the model.
+        compile: whether `prepare` compiles a model.
+        channels_last: whether `prepare` lays kernels out with the channels innermost.
     """
 
     device: torch.device
     precision: Precision = "fp32"
     compile: bool = False
+    channels_last: bool = False
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Give the context in which a model is called; losses are computed outside of it."""
@@ -38,20 +41,38 @@ class Runtime:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
+    def prepare(self, model: nn.Module) -> None:
+        """Lay out and compile a model that is on the device, in place.
+
+        The layout of a kernel decides that of the features behind it, so inputs stay as they are.
+        """
+        if self.channels_last:
+            model.to(memory_format=torch.channels_last)
+        if self.compile:
+            from torch._functorch import config as functorch_config
+
+            # The adaptive weight of the discriminator keeps the graph for a second gradient, which
+            # compiled code refuses where it may reuse the memory of the forward pass.
+            functorch_config.donated_buffer = False
+            model.compile()
+
     def traits(self) -> dict[str, str | int]:
         """Give all that changes rounding: two runs agree to the bit only where these agree."""
         return {
             "torch": torch.__version__,
             "device": self.device.type,
+            "processor": _processor(self.device),
             "precision": self.precision,
             "compile": self.compile,
+            "channels_last": self.channels_last,
             "threads": torch.get_num_threads(),
         }
 
 
 def chosen_runtime() -> Runtime:
-    """Read `CVG_DEVICE`, `CVG_PRECISION` (auto, fp32, bf16) and `CVG_COMPILE` (0, 1).
+    """Read `CVG_DEVICE`, `CVG_PRECISION`, `CVG_COMPILE` and `CVG_CHANNELS_LAST`.
 
+    The precision is auto, fp32 or bf16, the last two are 0 or 1.
     `auto`, the default, is bf16 on CUDA devices that support it and fp32 elsewhere. On the CPU,
     bf16 is faster only where the processor has instructions for it (AVX512-BF16, AMX), and many
     times slower elsewhere.
@@ -65,7 +86,15 @@ def chosen_runtime() -> Runtime:
         device=device,
         precision=_best_precision(device) if precision == "auto" else _named(precision),
         compile=_choice("CVG_COMPILE", ("0", "1")) == "1",
+        channels_last=_choice("CVG_CHANNELS_LAST", ("0", "1")) == "1",
     )
+
+
+def _processor(device: torch.device) -> str:
+    """Name what decides which kernels are taken."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def _choice(name: str, values: tuple[str, ...]) -> str:

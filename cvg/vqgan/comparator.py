@@ -4,7 +4,6 @@ Source: Zhang et al. 2018, arXiv:1801.03924; as a training loss: Esser et al. 20
 arXiv:2012.09841.
 """
 
-import sys
 import time
 from typing import Literal
 
@@ -16,14 +15,23 @@ from cvg.pretrained.catalog import LPIPS_TRUNKS
 from cvg.pretrained.lpips import SMALLEST_SIZE, Trunk, load_lpips
 from cvg.pretrained.store import locate
 from cvg.tensors import Float, Tensor
+from cvg.training.messages import warn
 
 
 class Comparator(nn.Module):
-    """Mean LPIPS of pairs of frames; frozen, but gradients pass to its inputs."""
+    """Mean LPIPS of pairs of frames; frozen, but gradients pass to its inputs.
+
+    Attributes:
+        figure: what its distance is called among the figures: `lpips` is on AlexNet alone.
+    """
+
+    figure: str = "lpips"
 
     def __init__(self, network: Trunk, *, device: torch.device) -> None:
         """Load LPIPS with `network` (`alex` or `vgg`) from the weights store."""
         super().__init__()
+        if network != "alex":
+            self.figure = f"lpips_{network}"
         self.lpips = load_lpips(network, device=device)
 
     def forward(
@@ -59,10 +67,10 @@ def find_comparator(
     if network == "none":
         return None
     if locate(LPIPS_TRUNKS[network]) is None:
-        sys.stderr.write(
-            f"WARNING: vqgan.comparator is {network}, but its weights are not here: "
-            "training goes on without perceptual loss. `cvg weights fetch` gets them; then "
-            "`dvc repro -f --single-item train_vqgan` trains again\n"
+        warn(
+            f"vqgan.comparator is {network}, but its weights are not here: training goes on "
+            "without perceptual loss. `cvg weights fetch` gets them; then "
+            "`dvc repro -f --single-item train_vqgan` trains again"
         )
         return None
     return Comparator(network, device=device)

@@ -6,13 +6,12 @@ here: the codebook starts from the first batch's latents, and a code that is use
 even share is moved onto a latent of the present batch (as in Jukebox, arXiv:2005.00341, sec. 3.1).
 """
 
-import sys
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 
 from cvg.tensors import Bool, Float32, Int64, Tensor
+from cvg.training.messages import warn
 from cvg.vqgan.quantizer import Quantized, Quantizer, straight_through
 
 LEAST_USE = 1e-6  # vectors a step; below it the running sums are too small to divide
@@ -95,10 +94,10 @@ class EmaQuantizer(Quantizer):
     def _initialise(self, latents: Float32[Tensor, "n d"]) -> None:
         distinct = latents.unique(dim=0)
         if len(distinct) < self.codebook_size:
-            sys.stderr.write(
-                f"WARNING: level {self.name}: the codebook has {self.codebook_size} codes, but the "
-                f"first batch has only {len(distinct)} distinct latents: the other codes start as "
-                "copies. A smaller vqgan.codebook_size or a larger vqgan.batch_size helps\n"
+            warn(
+                f"level {self.name}: the codebook has {self.codebook_size} codes, but the first "
+                f"batch has only {len(distinct)} distinct latents: the other codes start as "
+                "copies. A smaller vqgan.codebook_size or a larger vqgan.batch_size helps"
             )
         self.codebook.copy_(self._drawn_from(distinct, self.codebook_size))
         # As if every code had been used evenly so far: no code is dead from the start.

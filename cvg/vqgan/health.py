@@ -32,8 +32,8 @@ def measure_health(
 
     Returns:
         `psnr` (mean over frames, dB), `psnr_top` and the like for each shorter prefix of levels,
-        `l2` (mean squared error), `lpips` where there is a comparator, and usage and perplexity of
-        each level as `usage_top`, `perplexity_top`, ...
+        `l2` (mean squared error), `lpips` or `lpips_vgg` where there is a comparator, and usage and
+        perplexity of each level as `usage_top`, `perplexity_top`, ...
     """
     sums: dict[str, float] = {}
     size = vqgan.shape.quantizer.codebook_size
@@ -45,7 +45,7 @@ def measure_health(
         figures |= _prefix_psnr(vqgan, frames, result.codes)
         figures["l2"] = F.mse_loss(result.frames, frames)
         if comparator is not None:
-            figures["lpips"] = comparator(result.frames, frames)
+            figures[comparator.figure] = comparator(result.frames, frames)
         for name, value in figures.items():
             sums[name] = sums.get(name, 0.0) + value.item() * len(frames)
         for level, codes in result.codes.items():

@@ -14,12 +14,14 @@ for single samples, so that the coarser ones must carry a picture alone. Every p
 can therefore be decoded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.backends import cudnn
 
 from cvg.tensors import Float, Int64, Tensor
 from cvg.vqgan.layers import double, halve, residual_blocks
@@ -161,15 +163,22 @@ class Vqgan(nn.Module):
 
     @torch.no_grad()
     def encode(self, frames: Float[Tensor, "b c h w"]) -> dict[str, Int64[Tensor, "b _ _"]]:
-        """Give the codes of frames in [-1, 1], each level; the decoder is not run."""
+        """Give the codes of frames in [-1, 1], each level; the decoder is not run.
+
+        Everything is computed in float32, whatever precision the training has: codes do not depend
+        on a setting for speed. A latent that lies equally near to two codebook vectors, up to the
+        rounding of float32, may still get another code on another kind of device, with another
+        number of threads, or in a batch of another size, because these change the order of sums.
+        """
         codes: dict[str, Int64[Tensor, "b _ _"]] = {}
         state = None
-        for number, (level, features) in enumerate(self._features(frames).items()):
-            coder = self._coder(level)
-            quantized = coder(features, state)
-            codes[level] = quantized.codes
-            if number < len(self.rises):  # a finer level follows
-                state = self._joined(state, coder.detail(quantized.latents), number)
+        with _exact(frames.device.type):
+            for number, (level, features) in enumerate(self._features(frames).items()):
+                coder = self._coder(level)
+                quantized = coder(features, state)
+                codes[level] = quantized.codes
+                if number < len(self.rises):  # a finer level follows
+                    state = self._joined(state, coder.detail(quantized.latents), number)
         return codes
 
     def decode(self, codes: Mapping[str, Int64[Tensor, "b _ _"]]) -> Float[Tensor, "b c h w"]:
@@ -235,3 +244,11 @@ class Vqgan(nn.Module):
         parts = [part for part in (state, detail) if part is not None]
         joined = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         return self.rises[number](joined) if number < len(self.rises) else joined
+
+
+@contextmanager
+def _exact(device_type: str) -> Iterator[None]:
+    """Compute in float32; by default a GPU would round the factors of convolutions to TF32."""
+    exact = cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    with exact, torch.autocast(device_type, enabled=False):
+        yield

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 from cvg.vqgan.ema import EmaQuantizer
 from cvg.vqgan.fsq import FsqQuantizer
@@ -44,13 +44,17 @@ def make_quantizer(shape: QuantizerShape, *, name: str) -> Quantizer:
     Raises:
         UserError: `fsq_levels` cannot be trained.
     """
-    if shape.kind == "fsq":
-        return FsqQuantizer(name=name, fsq_levels=shape.fsq_levels)
-    return EmaQuantizer(
-        name=name,
-        codebook_size=shape.codebook_size,
-        code_dim=shape.code_dim,
-        decay=shape.decay,
-        restart_below=shape.restart_below,
-        normalize=shape.normalize,
-    )
+    match shape.kind:
+        case "ema":
+            return EmaQuantizer(
+                name=name,
+                codebook_size=shape.codebook_size,
+                code_dim=shape.code_dim,
+                decay=shape.decay,
+                restart_below=shape.restart_below,
+                normalize=shape.normalize,
+            )
+        case "fsq":
+            return FsqQuantizer(name=name, fsq_levels=shape.fsq_levels)
+        case unknown:
+            assert_never(unknown)

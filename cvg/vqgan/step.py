@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from cvg.config import VqganParams
 from cvg.seeding import generator
 from cvg.tensors import Float, Int64, Tensor
+from cvg.training.finite import NonFiniteError
+from cvg.training.history import in_words
 from cvg.training.loop import StepResult
 from cvg.training.runtime import Runtime
 from cvg.vqgan.adversary import Adversary
@@ -50,6 +52,9 @@ class VqganStep:
             frames: real ones.
             step: number of the optimizer step, which schedules follow.
             part: number of the batch within the step.
+
+        Raises:
+            NonFiniteError: a number is not finite; the discriminators were left as they were.
         """
         params = self.params
         depth = self._depths(len(frames), step, part).to(frames.device)
@@ -69,6 +74,8 @@ class VqganStep:
             figures[f"restarted_{level}"] = quantized.restarted
             loss = loss + params.commitment_weight * quantized.commitment_loss
         if self.adversary is not None:
+            if not torch.isfinite(picture):
+                raise NonFiniteError(f"the loss of the picture is not finite ({in_words(figures)})")
             extra, adversarial_figures = self.adversary(
                 frames, shown, picture, last_layer=self.vqgan.last_layer, step=step, part=part
             )

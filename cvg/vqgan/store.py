@@ -28,7 +28,7 @@ def load_vqgan(folder: Path) -> tuple[Vqgan, str]:
         raise UserError(f"{folder}: holds a {config.get('kind')}, expected a vqgan")
     try:
         vqgan = Vqgan(VqganShape.from_json(config["shape"]))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder}: config.json is of another version ({error}); run train-vqgan again"
         ) from error

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch.backends import cudnn
 
 from cvg.codes.layout import Grid
 from cvg.codes.store import SHARD_FRAMES, CodeStore, CodeWriter
@@ -16,7 +15,6 @@ from cvg.frames.pixels import to_channels_first, to_unit
 from cvg.frames.store import FrameStore
 from cvg.progress import Steps
 from cvg.segments import Segment
-from cvg.tensors import Int64, Tensor, UInt8
 from cvg.vqgan.model import Vqgan
 
 
@@ -49,10 +47,7 @@ def tokenize(
     again. No batch reaches beyond a shard, so that a run that goes on makes the same batches as
     one that was not interrupted.
 
-    Everything is computed in float32, whatever precision the training has: codes do not depend on
-    a setting for speed. A latent that lies equally near to two codebook vectors, up to the rounding
-    of float32, may still get another code on another kind of device, with another number of
-    threads, or in a batch of another size, because these change the order of sums.
+    How far codes depend on the machine and on the size of a batch: `Vqgan.encode`.
 
     Args:
         store: the frames.
@@ -88,7 +83,7 @@ def tokenize(
         progress.advance(writer.num_frames)
         for first, length in _batches(writer, total, batch_size):
             frames = torch.from_numpy(store.window(everything, first, length))
-            codes = _encode(vqgan, frames.to(device))
+            codes = vqgan.encode(to_channels_first(to_unit(frames.to(device))))
             writer.append({level: grid.cpu().numpy() for level, grid in codes.items()})
             progress.advance(length)
     codebooks = {level: vectors.cpu().numpy() for level, vectors in vqgan.codebooks().items()}
@@ -116,13 +111,6 @@ def _batches(writer: CodeWriter, total: int, size: int) -> Iterator[tuple[int, i
         length = min(size, left_in_shard, total - first)
         yield first, length
         first += length
-
-
-def _encode(vqgan: Vqgan, frames: UInt8[Tensor, "b h w c"]) -> dict[str, Int64[Tensor, "b _ _"]]:
-    """Encode in float32; by default a GPU would round the factors of convolutions to TF32."""
-    exact = cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-    with exact, torch.autocast(frames.device.type, enabled=False):
-        return vqgan.encode(to_channels_first(to_unit(frames)))
 
 
 def _measure_use(codes: CodeStore) -> dict[str, float]:

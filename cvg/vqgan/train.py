@@ -1,6 +1,5 @@
 """Training of the hierarchical VQGAN."""
 
-import sys
 from dataclasses import dataclass
 
 from torch import nn
@@ -10,6 +9,7 @@ from cvg.frames.batches import FrameBatches
 from cvg.frames.store import FrameStore
 from cvg.seeding import generator, seed_everything
 from cvg.training.loop import Job, StepResult, Surroundings, Trained, train
+from cvg.training.messages import tell, warn
 from cvg.vqgan.adversary import Adversary
 from cvg.vqgan.augment import augment
 from cvg.vqgan.comparator import Comparator
@@ -95,7 +95,7 @@ def train_vqgan(
         model=vqgan,
         train_step=train_step,
         validate=validate,
-        objective="l2" if comparator is None else "lpips",
+        objective="l2" if comparator is None else comparator.figure,
         stateful={"adversary": adversary} if adversary else {},
         looks=(params.discriminator.start_step,) if adversary else (),
     )
@@ -131,10 +131,10 @@ def _warn_of_idle_codes(store: FrameStore, shape: VqganShape) -> None:
     for level in shape.levels:
         places = store.num_frames("train") * shape.grid(level) ** 2
         if places < size:
-            sys.stderr.write(
-                f"WARNING: vqgan.codebook_size is {size}, but all training frames together have "
-                f"only {places} {level} codes: the others can never be used; lower codebook_size, "
-                "or add videos\n"
+            warn(
+                f"vqgan.codebook_size is {size}, but all training frames together have only "
+                f"{places} {level} codes: the others can never be used; lower codebook_size, or "
+                "add videos"
             )
 
 
@@ -145,7 +145,7 @@ def _tell_cost(
     frames = training.random(params.batch_size, rng=generator(around.seed, "vqgan", "cost"))
     with around.runtime.autocast():
         seconds = comparator.cost(frames[:count].to(around.device))
-    sys.stderr.write(
+    tell(
         f"train-vqgan: the comparator ({params.comparator}) sees {count} of {params.batch_size} "
-        f"frames, about {1000 * seconds:.0f} ms a step\n"
+        f"frames, about {1000 * seconds:.0f} ms a step"
     )

@@ -67,5 +67,5 @@ def test_successive_frames_lie_beside_each_other(store, training_frames):
 
 
 def test_segments_without_enough_frames_in_a_row_are_an_error(store):
-    with pytest.raises(UserError, match="no train frames with 100 in a row; lower"):
+    with pytest.raises(UserError, match="no train frames with 100 in a row, which"):
         FrameBatches(store, "train", successive=100)

@@ -7,9 +7,13 @@ import pytest
 
 from cvg.config import CheckVqganParams
 from cvg.errors import UserError
-from cvg.metrics.gates import enforce, hold_against
+from cvg.metrics.gates import Codebook, enforce, hold_against
 
-CODEBOOKS = {"top": 200, "bottom": 100}
+CODEBOOKS = {
+    "top": Codebook(size=200, places=1000),
+    "bottom": Codebook(size=100, places=1000),
+}
+ANY = Codebook(size=10, places=10)
 BOUNDS = CheckVqganParams(
     clips=2,
     frames=4,
@@ -75,12 +79,26 @@ def test_where_there_is_no_bound_nothing_is_missed():
     enforce(gates, strict=True)
 
 
-def test_what_was_not_measured_is_listed_and_neither_passed_nor_missed():
+def test_what_was_not_measured_is_listed_and_neither_passed_nor_missed(capsys):
     gates = hold(dict.fromkeys(AT_THE_BOUNDS))
     rows = [gate.to_dict() for gate in gates]
     assert {row["figure"] for row in rows} == set(AT_THE_BOUNDS)
     assert all(row["value"] is None and row["passed"] is None for row in rows)
-    enforce(gates, strict=True)
+    enforce(gates, strict=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_strict_gate_asks_for_every_figure_that_has_a_bound():
+    expected = r"vqgan\.lpips could not be measured, but check_vqgan\.max_lpips bounds it\."
+    with pytest.raises(UserError, match=expected):
+        enforce(hold({"vqgan.lpips": None}), strict=True)
+    enforce(hold({"vqgan.lpips": None}, max_lpips=None), strict=True)
+
+
+def test_a_single_level_is_not_asked_for_its_top_alone():
+    figures = [gate.figure for gate in hold_against({}, BOUNDS, codebooks={"bottom": ANY})]
+    assert "vqgan.psnr" in figures
+    assert "vqgan.psnr_top" not in figures
 
 
 def test_a_row_says_everything_that_a_reader_needs():
@@ -119,7 +137,23 @@ def test_a_missed_bound_warns_and_a_strict_one_stops(capsys, figure, value, sent
     assert capsys.readouterr().err == warning
     with pytest.raises(UserError) as stopped:
         enforce(gates, strict=True)
-    assert str(stopped.value).startswith(f"the VQGAN is not fit for use: {sentence}; train longer")
+    assert str(stopped.value).startswith(f"the VQGAN is not fit for use: {sentence}. docs/")
+
+
+def test_few_frames_are_not_asked_for_more_codes_than_they_have_places():
+    few = Codebook(size=200, places=50)
+    figures = {"codes.top.usage": 0.125, "codes.top.perplexity": 10.0}
+    gates = {g.figure: g for g in hold_against(figures, BOUNDS, codebooks={"top": few})}
+    usage, perplexity = gates["codes.top.usage"], gates["codes.top.perplexity"]
+    assert (usage.bound, perplexity.bound) == (0.5 * 50 / 200, 0.2 * 50)
+    assert usage.passed
+    assert perplexity.passed
+    (gate,) = (
+        gate
+        for gate in hold_against({"codes.top.usage": 0.1}, BOUNDS, codebooks={"top": few})
+        if gate.passed is False
+    )
+    assert gate.sentence.endswith("check_vqgan.min_usage = 0.5 of 0.25, the share in reach")
 
 
 def test_a_strict_gate_names_all_that_is_missed():
@@ -129,7 +163,7 @@ def test_a_strict_gate_names_all_that_is_missed():
 
 @pytest.mark.parametrize("levels", [("bottom",), ("top", "middle", "bottom")])
 def test_every_level_has_its_gates(levels):
-    gates = hold_against({}, BOUNDS, codebooks=dict.fromkeys(levels, 10))
+    gates = hold_against({}, BOUNDS, codebooks=dict.fromkeys(levels, ANY))
     named = [gate.figure for gate in gates if gate.figure.startswith("codes.")]
     figures = ("usage", "perplexity", "flips")
     assert named == [f"codes.{level}.{figure}" for level in levels for figure in figures]

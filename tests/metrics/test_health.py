@@ -71,8 +71,7 @@ def test_levels_stay_in_order_from_coarse_to_fine(store, toys, tmp_path):
 def test_with_one_level_there_is_no_prefix(store, toys):
     health = check(store, toys, levels=("bottom",))
     assert not [name for name in flat_figures(health.figures) if name.endswith(("_top", "_middle"))]
-    (gate,) = [gate for gate in health.gates if gate.figure == "vqgan.psnr_top"]
-    assert (gate.value, gate.passed) == (None, None)
+    assert not [gate for gate in health.gates if gate.figure.endswith("_top")]
 
 
 def test_gates_look_at_the_measured_figures(store, toys):

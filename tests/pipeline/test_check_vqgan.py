@@ -74,15 +74,19 @@ def test_a_missed_bound_is_loud_and_what_follows_still_runs(folder):
     assert (folder / "health/gates.json").is_file()
 
 
-def test_a_strict_bound_stops_before_anything_is_written(folder):
+def test_a_strict_bound_stops_and_its_figures_are_there_to_be_read(folder):
     result = check(min_psnr="99.0", strict="true")
     assert isinstance(result.exception, UserError)
     assert "the VQGAN is not fit for use: held-out vqgan.psnr is" in str(result.exception)
-    assert not (folder / "health").exists()
+    gates = {row["figure"]: row for row in json.loads((folder / "health/gates.json").read_text())}
+    assert gates["vqgan.psnr"]["passed"] is False
 
 
-def test_strict_passes_a_good_vqgan(folder):
-    assert check(strict="true").exit_code == 0
+def test_strict_passes_a_good_vqgan_and_none_that_is_only_half_measured(folder):
+    assert check(strict="true", max_lpips="null").exit_code == 0
+    half = check(strict="true")
+    assert isinstance(half.exception, UserError)
+    assert "vqgan.lpips could not be measured" in str(half.exception)
 
 
 def test_the_same_check_gives_the_same_bytes(folder):

@@ -32,10 +32,10 @@ def test_page_is_written_and_its_path_said(root, tmp_path):
 
 
 def test_paths_that_are_not_given_are_those_of_dvc_yaml(root, tmp_path, monkeypatch):
-    write_run(tmp_path)
+    write_run(tmp_path, ablation="name,lpips\nplain,0.2\n")
     (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
     (tmp_path / "dvc.yaml").write_text((root / "dvc.yaml").read_text())
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "reports/index.html").is_file()
+    assert "Variants of the VQGAN" in (tmp_path / "reports/index.html").read_text()

@@ -9,7 +9,7 @@ from PIL import Image
 from cvg.config import CheckVqganParams
 from cvg.files import write_json
 from cvg.frames.report import MOTION_EDGES, ExtractReport, UsedVideo, write_report
-from cvg.metrics.gates import hold_against
+from cvg.metrics.gates import Codebook, hold_against
 from cvg.metrics.health import Health, write_health
 from cvg.metrics.intervals import Interval
 from cvg.metrics.names import flat_figures
@@ -47,10 +47,12 @@ BOUNDS = {
     "strict": False,
 }
 ABLATION = (
-    "name,changed,seeds,minutes,steps,steps_per_s,psnr,ssim,lpips,psnr_top,usage_top,usage_bottom,"
-    "perplexity_top,perplexity_bottom\n"
-    "plain,nothing,2,10,900,1.5,22.61,,0.216,19.8,0.91,1,120.4,200\n"
-    "fsq,vqgan.quantizer=fsq,2,10,910,1.52,22.4,,0.199,,,0.99,,230.1\n"
+    "name,changed,manifest,date,codebook_size,seeds,minutes,steps,steps_per_s,psnr,ssim,lpips,"
+    "lpips_spread,psnr_top,usage_top,usage_bottom,perplexity_top,perplexity_bottom\n"
+    "plain,nothing,data/other.csv,2026-02-03,256,2,10,900,1.5,22.61,,0.216,0.02,19.8,0.91,1,120.4,"
+    "200\n"
+    "fsq,vqgan.quantizer=fsq,data/other.csv,2026-02-03,256,2,10,910,1.52,22.4,,0.199,0.011,,,0.99,,"
+    "230.1\n"
 )
 TRAINING = {
     "best_step": 40,
@@ -150,7 +152,7 @@ def write_check(folder, levels, vqgan, absent, size):
     gates = hold_against(
         flat_figures(figures),
         CheckVqganParams(**BOUNDS),
-        codebooks=dict.fromkeys(levels, CODES),
+        codebooks=dict.fromkeys(levels, Codebook(size=CODES, places=10 * CODES)),
     )
     known = {"vqgan": {key: value for key, value in vqgan.items() if key == "fvd"}}
     random = np.random.default_rng(1)

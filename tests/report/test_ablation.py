@@ -26,6 +26,15 @@ def test_numbers_are_written_as_in_the_other_tables(made):
     assert found["Usage, top"] == "91.0 %"
     assert found["Perplexity, bottom"] == "200.0"
     assert found["Steps a second"] == "1.5"
+    assert found["LPIPS, spread over seeds"] == "0.0200"
+    assert found["Codes a level"] == "256"
+
+
+def test_data_and_date_stand_in_the_caption_and_not_in_each_row(made):
+    table = table_of(made["ABLATION"])
+    assert table.origin == "data/other.csv, 2026-02-03"
+    assert not {"Manifest", "Date", table.origin} & set(texts(table.headings))
+    assert table_of("name,lpips\nplain,0.2\n").origin == ""
 
 
 def test_column_that_is_empty_everywhere_is_left_out(made):

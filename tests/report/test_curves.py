@@ -58,6 +58,13 @@ def test_start_of_the_gradient_stands_on_the_charts_that_it_changes(source_of):
     assert "begins at 20" in found["Discriminator"].description
 
 
+def test_held_out_lpips_is_named_by_its_network():
+    rows = [{"step": str(step), "held_out_lpips_vgg": "0.3"} for step in (5, 10)]
+    found = named(vqgan_charts(rows, LEVELS[1]))
+    assert "Held-out LPIPS on VGG16" in found
+    assert "Held-out LPIPS" not in found
+
+
 def test_gradient_from_the_first_step_is_marked_at_its_start():
     rows = [{"step": str(step), "adversarial": "1", "held_out_psnr": "2"} for step in (5, 10)]
     chart = named(vqgan_charts(rows, LEVELS[1]))["Held-out PSNR"]

@@ -160,7 +160,7 @@ def test_a_bad_batch_is_left_out_and_told(bad, capsys):
     assert skipped == {step: 1 if step == 4 else None for step in range(1, 9)}
     assert trained.steps == 8
     told = capsys.readouterr().err
-    assert re.search(r"WARNING: toy: the batch of step 3 is not used: .*\(loss (nan|inf)", told)
+    assert re.search(r"WARNING: toy: the batch of step 4 is not used: .*\(loss (nan|inf)", told)
     assert "twice" in told
     assert "1 such so far" in told
 
@@ -180,7 +180,7 @@ def test_a_step_may_itself_say_that_a_number_is_not_finite(capsys):
 
     trained = train(make_job(loss=loss), PARAMS, around())
     assert trained.steps == 8
-    assert "step 2 is not used: the latents are not finite;" in capsys.readouterr().err
+    assert "step 3 is not used: the latents are not finite;" in capsys.readouterr().err
 
 
 def test_a_gradient_that_is_not_finite_is_found_even_with_a_finite_loss(capsys):
@@ -190,7 +190,7 @@ def test_a_gradient_that_is_not_finite_is_found_even_with_a_finite_loss(capsys):
 
     job = make_job(loss=loss)
     train(job, PARAMS, around())
-    assert "step 0 is not used: the norm of the gradient is nan" in capsys.readouterr().err
+    assert "step 1 is not used: the norm of the gradient is nan;" in capsys.readouterr().err
     assert torch.isfinite(job.model.weight).all()
 
 
@@ -206,23 +206,23 @@ def test_a_bad_part_spoils_its_whole_step(capsys):
     weights = [row["held_out_weight"] for row in rows]
     assert weights[2] == weights[1] != weights[3]
     assert rows[3]["gradient_norm"] == pytest.approx(1.0)  # nothing is left of the bad step's
-    assert "step 2 is not used" in capsys.readouterr().err
+    assert "step 3 is not used" in capsys.readouterr().err
 
 
 def test_bad_batches_in_a_row_stop_the_run():
     job = make_job(loss=nan_at(1, 3, 4, 5))
-    with pytest.raises(UserError, match=r"toy: the loss is not finite \(loss nan.* at step 5") as e:
+    with pytest.raises(UserError, match=r"toy: the loss is not finite \(loss nan.* at step 6") as e:
         train(job, PARAMS, around())
     assert f"after {MOST_IN_A_ROW} bad batches in a row and 4 in all" in str(e.value)
-    assert "Lower lr in params.yaml or check the data" in str(e.value)
-    assert "outputs of the stage were not touched" in str(e.value)
+    assert "Lower lr in params.yaml (which begins anew) or check the data" in str(e.value)
+    assert "The stage wrote nothing; `dvc checkout`" in str(e.value)
     assert "checkpoint" not in str(e.value)
     assert torch.isfinite(job.model.weight).all()
 
 
 def test_many_bad_batches_apart_stop_the_run_too():
     job = make_job(loss=nan_at(*range(0, 100, 2)))
-    with pytest.raises(UserError, match=f"at step {2 * MOST_IN_ALL - 2}, .* {MOST_IN_ALL} in all"):
+    with pytest.raises(UserError, match=f"at step {2 * MOST_IN_ALL - 1}, .* {MOST_IN_ALL} in all"):
         train(job, changed(steps=100), around())
 
 
@@ -234,6 +234,21 @@ def test_the_message_names_the_last_good_checkpoint(tmp_path):
     assert found is not None
     assert found[0] == 6  # of the validation after a bad step, with the weights before it
     assert str(checkpoints.newest()) in str(error.value)
+
+
+def test_weights_that_cannot_be_judged_are_told_and_never_kept(capsys):
+    job = make_job()
+
+    def validate(averaged):
+        if averaged.steps == 4:
+            raise NonFiniteError("level top: 3 of 8 numbers in the latents are not finite")
+        return {"score": float(averaged.steps)}
+
+    trained = train(replace(job, validate=validate), PARAMS, around())
+    assert trained.best_step == 2
+    assert math.isnan(trained.history.rows[1]["held_out_score"])
+    message = "WARNING: toy: the weights after step 4 are of no use: level top: 3 of 8"
+    assert message in capsys.readouterr().err
 
 
 def test_no_finite_validation_at_all_is_an_error():

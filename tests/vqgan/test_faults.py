@@ -1,5 +1,7 @@
 """Bad data and bad settings: training recovers, or ends with a message; nothing good is lost."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -42,11 +44,20 @@ def write_same(folder, toys, frame):
     return FrameStore.open(folder)
 
 
-def run(store, params, *, learning_rate=1e-3, comparator=None, checkpoints=None, **changes):
+def run(
+    store,
+    params,
+    *,
+    learning_rate=1e-3,
+    comparator=None,
+    checkpoints=None,
+    runtime=RUNTIME,
+    **changes,
+):
     around = Surroundings(
         learning_rate=learning_rate,
         seed=0,
-        runtime=RUNTIME,
+        runtime=runtime,
         log=lambda row, step: None,
         checkpoints=checkpoints,
     )
@@ -93,7 +104,7 @@ def test_one_batch_with_an_infinity_is_skipped_and_told(store, params, monkeypat
     assert is_finite(result.vqgan)
     assert result.trained.steps == params.steps
     message = capsys.readouterr().err
-    assert "step 3" in message
+    assert "step 4" in message
     assert "not finite" in message
 
 
@@ -156,14 +167,16 @@ def test_an_absurd_discriminator_does_not_spoil_what_is_kept(store, params):
     assert result.trained.best["lpips"] <= looks[13]
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
 def test_a_run_goes_on_after_an_interruption_as_if_nothing_had_happened(
-    store, params, monkeypatch, tmp_path
+    store, params, monkeypatch, tmp_path, channels_last
 ):
+    runtime = replace(RUNTIME, channels_last=channels_last)
     settings = params.discriminator.model_copy(
         update={"enabled": True, "pairs": True, "width": 8, "start_step": 2, "lecam_weight": 0.1}
     )
     params = params.model_copy(update={"discriminator": settings, "steps": 12, "ema_decay": 0.5})
-    whole = run(store, params)
+    whole = run(store, params, runtime=runtime)
 
     class Killed(Exception):
         pass
@@ -180,9 +193,9 @@ def test_a_run_goes_on_after_an_interruption_as_if_nothing_had_happened(
     with monkeypatch.context() as patched:
         patched.setattr(cvg.vqgan.train, "augment", augment)
         with pytest.raises(Killed):
-            run(store, params, checkpoints=checkpoints)
+            run(store, params, checkpoints=checkpoints, runtime=runtime)
     assert checkpoints.latest()[0] == 6
-    resumed = run(store, params, checkpoints=checkpoints)
+    resumed = run(store, params, checkpoints=checkpoints, runtime=runtime)
     assert resumed.trained.resumed_from == 6
     assert resumed.trained.history.rows == whole.trained.history.rows
     for name, tensor in whole.vqgan.state_dict().items():

@@ -83,6 +83,8 @@ def test_every_shorter_prefix_has_a_figure_of_its_own(toys, frames, levels):
 
 def test_a_comparator_adds_its_mean_over_frames(vqgan, frames):
     class Mean(Comparator):
+        figure = "lpips_vgg"
+
         def __init__(self):
             torch.nn.Module.__init__(self)
 
@@ -91,5 +93,6 @@ def test_a_comparator_adds_its_mean_over_frames(vqgan, frames):
             return real[:, 0, 0, 0].mean()
 
     figures = measure_health(vqgan, frames.split([1, 5]), comparator=Mean())
-    assert figures["lpips"] == pytest.approx(frames[:, 0, 0, 0].mean().item(), rel=1e-5)
-    assert "lpips" not in measure_health(vqgan, [frames])
+    assert figures["lpips_vgg"] == pytest.approx(frames[:, 0, 0, 0].mean().item(), rel=1e-5)
+    assert "lpips" not in figures
+    assert "lpips_vgg" not in measure_health(vqgan, [frames])

@@ -217,14 +217,13 @@ def test_a_store_without_frames_is_refused(toys, vqgan, tmp_path):
 def test_codes_are_made_in_float32_within_autocast_too(store, toys, tmp_path):
     run(store, toys.toy_vqgan(), tmp_path / "plain", 5)
     vqgan = toys.toy_vqgan()
-    encode, settings = vqgan.encode, []
+    settings = []
 
-    def watched(frames):
-        assert frames.dtype == torch.float32
+    def watch(encoder, inputs):
+        assert inputs[0].dtype == torch.float32
         settings.append((torch.is_autocast_enabled("cpu"), torch.backends.cudnn.allow_tf32))
-        return encode(frames)
 
-    vqgan.encode = watched
+    vqgan.encoder.register_forward_pre_hook(watch)
     before = torch.backends.cudnn.allow_tf32
     with torch.autocast("cpu", torch.bfloat16):
         run(store, vqgan, tmp_path / "within", 5)
