@@ -24,6 +24,9 @@ from cvg.metrics.names import flat_figures
 TABLE = Path("reports/ablation.csv")
 PREFIX = "ablation"
 SETTINGS = {"vqgan.steps": 100_000}  # time ends every run
+# What all variants start from; the default has a lower share since this comparison showed that it
+# is better.
+BASE = {"vqgan.bottom_drop": 0.25}
 LEVELS = ("top", "middle", "bottom")
 FIGURES = {  # column of the table: dotted name in reports/vqgan/figures.json
     "psnr": "vqgan.psnr",
@@ -38,7 +41,7 @@ METRICS = ("data/vqgan/health.json", "reports/vqgan/figures.json")
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A row of the table: what differs from params.yaml."""
+    """A row of the table: what differs from `BASE`, and with it from params.yaml."""
 
     key: str
     name: str
@@ -48,7 +51,13 @@ class Variant:
 
 DISCRIMINATOR = {"vqgan.discriminator.enabled": "true", "vqgan.discriminator.start_step": 300}
 VARIANTS = (
-    Variant(key="base", name="default: two levels, EMA, comparator", seeds=3),
+    Variant(key="base", name="two levels, EMA, comparator, bottom dropped for 25 %", seeds=3),
+    Variant(
+        key="drop-10",
+        name="bottom dropped for 10 % (the default)",
+        changes={"vqgan.bottom_drop": 0.1},
+        seeds=3,
+    ),
     Variant(
         key="one-level",
         name="one level of 8x8, 1024 codes: as many bits a frame",
@@ -90,9 +99,6 @@ VARIANTS = (
     ),
     Variant(
         key="no-drop", name="bottom never dropped", changes={"vqgan.bottom_drop": 0.0}, seeds=2
-    ),
-    Variant(
-        key="drop-10", name="bottom dropped for 10 %", changes={"vqgan.bottom_drop": 0.1}, seeds=2
     ),
     Variant(key="width-96", name="96 channels", changes={"vqgan.width": 96}, seeds=2),
     Variant(
@@ -136,7 +142,8 @@ def queue(variants: tuple[Variant, ...], *, minutes: float) -> None:
             if name in known:
                 print(f"{name}: has run already at this commit (`dvc exp remove` forgets it)")
                 continue
-            settings = SETTINGS | {"vqgan.max_minutes": minutes, "seed": seed} | variant.changes
+            settings = SETTINGS | {"vqgan.max_minutes": minutes, "seed": seed}
+            settings |= BASE | variant.changes
             sets = [word for key, value in settings.items() for word in ("-S", f"{key}={value}")]
             dvc("exp", "run", "--queue", "-n", name, *sets, "check_vqgan")
 
@@ -183,7 +190,7 @@ def row_of(variant: Variant, runs: list[Experiment]) -> dict[str, object]:
     steps = statistics.mean(run.steps for run in runs)
     row: dict[str, object] = {
         "name": variant.name,
-        "changed": " ".join(f"{key}={value}" for key, value in variant.changes.items()),
+        "changed": " ".join(f"{k}={v}" for k, v in (BASE | variant.changes).items()),
         "manifest": params["extract"]["manifest"],
         "date": max(run.date for run in runs),
         "codebook_size": params["vqgan"]["codebook_size"],

@@ -1,5 +1,6 @@
 """Training of the hierarchical VQGAN."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -21,6 +22,7 @@ from cvg.vqgan.step import VqganStep, compared_frames, successive_frames
 VALIDATION_BATCH = 64
 # Enough for a steady figure; a larger held-out set is thinned out evenly.
 MOST_VALIDATION_FRAMES = 4096
+ALIVE = 0.1  # share of the codes in reach; a level that uses less is told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +85,16 @@ def train_vqgan(
         )
         return losses(frames.to(device), step, part)
 
+    told: set[str] = set()
+
     def validate(averaged: nn.Module) -> dict[str, float]:
         assert isinstance(averaged, Vqgan)
         batches = held_out.in_order(VALIDATION_BATCH, most=MOST_VALIDATION_FRAMES)
-        return measure_health(
+        figures = measure_health(
             averaged, (frames.to(device) for frames in batches), comparator=comparator
         )
+        _warn_of_dead_codes(figures, vqgan.shape, frames=store.num_frames("held_out"), told=told)
+        return figures
 
     job = Job(
         label="train-vqgan",
@@ -135,6 +141,23 @@ def _warn_of_idle_codes(store: FrameStore, shape: VqganShape) -> None:
                 f"vqgan.codebook_size is {size}, but all training frames together have only "
                 f"{places} {level} codes: the others can never be used; lower codebook_size, or "
                 "add videos"
+            )
+
+
+def _warn_of_dead_codes(
+    figures: Mapping[str, float], shape: VqganShape, *, frames: int, told: set[str]
+) -> None:
+    """Say so where a level uses next to nothing of its codebook; once a level, noted in `told`."""
+    size = shape.quantizer.codebook_size
+    for level in shape.levels:
+        used = figures[f"usage_{level}"] * size
+        in_reach = min(size, frames * shape.grid(level) ** 2)
+        if used < ALIVE * in_reach and level not in told:
+            told.add(level)
+            warn(
+                f"level {level}: only {used:.0f} of {size} codes occur on held-out frames, the "
+                "others are dead. If this does not pass, lower lr or vqgan.codebook_size, raise "
+                "vqgan.restart_below, or take vqgan.quantizer: fsq"
             )
 
 

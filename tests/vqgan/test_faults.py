@@ -127,6 +127,17 @@ def test_an_absurd_learning_rate_does_not_spoil_what_is_kept(store, params):
     assert result.trained.best["l2"] == min(looks)
 
 
+def test_dead_codes_are_told_once_a_level(store, params, capsys):
+    """Without restarts and far from its latents, a codebook stays on a few codes."""
+    settings = {"restart_below": 0.0, "codebook_size": 256, "codebook_decay": 0.999}
+    run(store, params, learning_rate=0.3, steps=12, validate_every=2, **settings)
+    message = capsys.readouterr().err
+    assert message.count("level top: only") == 1
+    assert "of 256 codes occur on held-out frames, the others are dead" in message
+    run(store, params, quantizer="fsq", fsq_levels=[3, 4])
+    assert "are dead" not in capsys.readouterr().err
+
+
 def test_a_codebook_larger_than_the_data_is_told(store, params, capsys):
     result = run(store, params, codebook_size=4096)
     assert is_finite(result.vqgan)
