@@ -4,12 +4,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cvg.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextmanager
@@ -68,6 +71,18 @@ def refuse_foreign_folder(path: Path, *, marker: str) -> None:
             f"{path}: holds files, but no {marker}, so it was not written by this command and is "
             "not replaced; name another folder, or empty this one"
         )
+
+
+def save_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
+    """Write arrays by name as safetensors, whatever order their axes have in memory.
+
+    The library's own function writes memory as it lies: a transposed array comes back scrambled.
+    """
+    import numpy as np
+    from safetensors.numpy import save_file  # noqa: TID251
+
+    with replacing_file(path) as temporary:
+        save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, temporary)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,10 +3,19 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from cvg.errors import UserError
-from cvg.files import read_json, replacing_file, replacing_folder, sha256_file, write_json
+from cvg.files import (
+    read_json,
+    replacing_file,
+    replacing_folder,
+    save_arrays,
+    sha256_file,
+    write_json,
+)
 
 
 def content(folder):
@@ -137,3 +146,20 @@ def test_what_is_no_folder_of_its_own_is_refused(tmp_path, name, monkeypatch):
         replacing_folder(Path(name), marker="m"),
     ):
         pass
+
+
+def test_arrays_come_back_whatever_their_order_in_memory(tmp_path):
+    plain = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    arrays = {
+        "plain": plain,
+        "transposed": plain.transpose(2, 0, 1),
+        "reversed": plain[::-1],
+        "part": plain[:, 1:, ::2],
+        "scalar": np.array(3.5),
+    }
+    save_arrays(tmp_path / "arrays.safetensors", arrays)
+    found = load_file(tmp_path / "arrays.safetensors")
+    assert set(found) == set(arrays)
+    for name, array in arrays.items():
+        assert np.array_equal(found[name], array), name
+        assert found[name].dtype == array.dtype

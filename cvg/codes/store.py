@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from cvg.codes.layout import Grid
 from cvg.errors import UserError
-from cvg.files import read_json, replacing_file, sha256_file, write_json
+from cvg.files import read_json, save_arrays, sha256_file, write_json
 from cvg.segments import Segment, Split, read_segments, write_segments
 from cvg.training.messages import warn
 
@@ -111,7 +111,7 @@ class CodeWriter:
         if rest:
             self._write_shard(rest)
         write_segments(self._folder / INDEX, segments)
-        save_file(dict(codebooks), self._folder / CODEBOOKS)
+        save_arrays(self._folder / CODEBOOKS, codebooks)
         checksums = {name: sha256_file(self._folder / name) for name in (INDEX, CODEBOOKS)}
         header = {
             "format": FORMAT,
@@ -125,8 +125,9 @@ class CodeWriter:
 
     def _write_shard(self, count: int) -> None:
         name = _shard_name(len(self._sha256))
-        with replacing_file(self._folder / name) as temporary:
-            save_file({level: array[:count] for level, array in self._shard.items()}, temporary)
+        save_arrays(
+            self._folder / name, {level: array[:count] for level, array in self._shard.items()}
+        )
         self._sha256[name] = sha256_file(self._folder / name)
 
 

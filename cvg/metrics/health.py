@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
 
 from cvg.config import CheckVqganParams
 from cvg.errors import UserError
-from cvg.files import read_json, replacing_folder, write_json
+from cvg.files import read_json, replacing_folder, save_arrays, write_json
 from cvg.frames.store import FrameStore
 from cvg.metrics.evaluate import Networks
 from cvg.metrics.gates import Codebook, Gate, hold_against
@@ -90,7 +89,7 @@ def write_health(folder: Path, health: Health, *, vqgan_hash: str) -> None:
         write_json(temporary / "protocol.json", health.scores)
         write_json(temporary / "absent.json", health.absent)
         write_json(temporary / ORIGIN, {"vqgan_hash": vqgan_hash})
-        save_file(health.pictures, temporary / "pictures.safetensors")
+        save_arrays(temporary / "pictures.safetensors", health.pictures)
 
 
 @dataclass(frozen=True, kw_only=True)

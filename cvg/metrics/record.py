@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pandas as pd
-from safetensors.numpy import save_file
 
-from cvg.files import replacing_folder, write_json
+from cvg.files import replacing_folder, save_arrays, write_json
 from cvg.metrics.suite import Suite
 
 
@@ -25,7 +24,7 @@ def write_suite(folder: Path, suite: Suite) -> None:
         _write_table(temporary / "horizon.csv", horizon)
         _write_table(temporary / "clips.csv", pd.DataFrame(suite.clips))
         _write_table(temporary / "psnr_by_frame.csv", _column_a_candidate(horizon, "psnr"))
-        save_file(suite.pictures, temporary / "pictures.safetensors")
+        save_arrays(temporary / "pictures.safetensors", suite.pictures)
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -115,6 +115,15 @@ def test_a_check_on_disk_is_the_same_bytes_twice(store, toys, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+def test_pictures_on_disk_are_those_that_were_made(store, toys, tmp_path):
+    health = check(store, toys)
+    write_health(tmp_path / "out", health, vqgan_hash=HASH)
+    found = load_file(tmp_path / "out" / "pictures.safetensors")
+    assert set(found) == set(health.pictures)
+    for name, picture in health.pictures.items():
+        assert np.array_equal(found[name], picture), name
+
+
 def test_another_bound_changes_the_gates_alone(store, toys, tmp_path):
     write_health(tmp_path / "one", check(store, toys, min_psnr=1.0), vqgan_hash=HASH)
     write_health(tmp_path / "two", check(store, toys, min_psnr=99.0), vqgan_hash=HASH)

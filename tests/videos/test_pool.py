@@ -50,7 +50,7 @@ def alive(pid):
     return state != "Z"
 
 
-def wait_for(condition, seconds=10):
+def wait_for(condition, seconds=30):
     stop = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < stop, "waited in vain"
@@ -236,7 +236,7 @@ def test_no_child_outlives_the_parent(tmp_path, number):
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    wait_for(lambda: not any(alive(int(path.name)) for path in pids.iterdir()), seconds=2)
+    wait_for(lambda: not any(alive(int(path.name)) for path in pids.iterdir()), seconds=10)
     _, errors = process.communicate(timeout=10)
     if number == signal.SIGINT:
         assert errors.count("KeyboardInterrupt") == 1
