@@ -190,13 +190,7 @@ def row_of(variant: Variant, runs: list[Experiment]) -> dict[str, object]:
     steps = statistics.mean(run.steps for run in runs)
     row: dict[str, object] = {
         "name": variant.name,
-        "changed": " ".join(f"{k}={v}" for k, v in (BASE | variant.changes).items()),
-        "manifest": params["extract"]["manifest"],
-        "date": max(run.date for run in runs),
-        "codebook_size": params["vqgan"]["codebook_size"],
         "seeds": len(runs),
-        "minutes": minutes,
-        "steps": round(steps),
         "steps_per_s": f"{steps / (60 * minutes):.2f}",
     }
     for column, figure in FIGURES.items():
@@ -205,7 +199,14 @@ def row_of(variant: Variant, runs: list[Experiment]) -> dict[str, object]:
         if column == "lpips":
             several = len(values) > 1
             row["lpips_spread"] = f"{max(values) - min(values):.2g}" if several else ""
-    return row
+    return row | {
+        "codebook_size": params["vqgan"]["codebook_size"],
+        "minutes": minutes,
+        "steps": round(steps),
+        "changed": " ".join(f"{k}={v}" for k, v in (BASE | variant.changes).items()),
+        "manifest": params["extract"]["manifest"],
+        "date": max(run.date for run in runs),
+    }
 
 
 def write(table: list[dict[str, object]]) -> None:

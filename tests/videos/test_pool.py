@@ -229,6 +229,8 @@ def test_no_child_outlives_the_parent(tmp_path, number):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts its background jobs deaf to Ctrl-C, and what they start inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     pids = tmp_path / "pids"
     wait_for(lambda: len(list(pids.iterdir())) == 2)
