@@ -49,11 +49,6 @@ class Runtime:
         if self.channels_last:
             model.to(memory_format=torch.channels_last)
         if self.compile:
-            from torch._functorch import config as functorch_config
-
-            # The adaptive weight of the discriminator keeps the graph for a second gradient, which
-            # compiled code refuses where it may reuse the memory of the forward pass.
-            functorch_config.donated_buffer = False
             model.compile()
 
     def traits(self) -> dict[str, str | int]:
