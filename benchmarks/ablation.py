@@ -136,8 +136,11 @@ def dvc(*words: str) -> str:
 def queue(variants: tuple[Variant, ...], *, minutes: float) -> None:
     """Put one experiment a seed of each variant into DVC's queue, but for those that have run."""
     known = dvc("exp", "list", "--name-only").split()
-    for variant in variants:
-        for seed in range(variant.seeds):
+    # A seed of all variants, then the next: a machine whose speed drifts is unfair to none.
+    for seed in range(max(variant.seeds for variant in variants)):
+        for variant in variants:
+            if seed >= variant.seeds:
+                continue
             name = f"{PREFIX}-{variant.key}-{seed}"
             if name in known:
                 print(f"{name}: has run already at this commit (`dvc exp remove` forgets it)")
@@ -184,7 +187,7 @@ def rows() -> list[dict[str, object]]:
 
 
 def row_of(variant: Variant, runs: list[Experiment]) -> dict[str, object]:
-    """Give one row; what differs between the seeds is in the column after it."""
+    """Give one row: means over the runs, and how far apart their LPIPS lie."""
     params = runs[0].params
     minutes = params["vqgan"]["max_minutes"]
     steps = statistics.mean(run.steps for run in runs)
@@ -197,8 +200,7 @@ def row_of(variant: Variant, runs: list[Experiment]) -> dict[str, object]:
         values = [run.figures[figure] for run in runs if figure in run.figures]
         row[column] = f"{statistics.mean(values):.4g}" if values else ""
         if column == "lpips":
-            several = len(values) > 1
-            row["lpips_spread"] = f"{max(values) - min(values):.2g}" if several else ""
+            row["lpips_spread"] = f"{max(values) - min(values):.2g}" if len(values) > 1 else ""
     return row | {
         "codebook_size": params["vqgan"]["codebook_size"],
         "minutes": minutes,

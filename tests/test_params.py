@@ -148,6 +148,10 @@ def test_impossible_combination_is_refused(params, override, place):
     assert f" {place}: must be " in message(params, override)
 
 
+def test_no_level_at_all_is_refused_with_its_place(params):
+    assert " vqgan.levels: " in message(params, "vqgan.levels=[]")
+
+
 def test_impossible_combination_is_found_beside_another_mistake(params):
     text = message(params, "sample.context_frames=16", "vqgan.stem=3")
     assert "sample.context_frames: must be below" in text

@@ -52,7 +52,7 @@ def ablation_table(rows: Sequence[Row]) -> Ablation | None:
     values = [value for row in rows if (value := finite(row.get(BEST))) is not None]
     best = min(values, default=None)
     return Ablation(
-        origin=", ".join(row for name in ORIGIN if (row := rows[0].get(name))),
+        origin=", ".join(text for name in ORIGIN if (text := rows[0].get(name))),
         headings=tuple(_heading(column) for column in columns),
         rows=tuple(tuple(_entry(row, column, best) for column in columns) for row in rows),
     )

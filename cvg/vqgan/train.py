@@ -85,6 +85,7 @@ def train_vqgan(
         )
         return losses(frames.to(device), step, part)
 
+    validated = min(store.num_frames("held_out"), MOST_VALIDATION_FRAMES)
     told: set[str] = set()
 
     def validate(averaged: nn.Module) -> dict[str, float]:
@@ -93,7 +94,7 @@ def train_vqgan(
         figures = measure_health(
             averaged, (frames.to(device) for frames in batches), comparator=comparator
         )
-        _warn_of_dead_codes(figures, vqgan.shape, frames=store.num_frames("held_out"), told=told)
+        _warn_of_dead_codes(figures, vqgan.shape, frames=validated, told=told)
         return figures
 
     job = Job(

@@ -1,11 +1,14 @@
 """What all stages share."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cvg.errors import UserError
 from pipeline.stage import resolve_paths, stage_run
+from pipeline.train_transformer import LevelChoice, train_transformer
+from pipeline.train_vqgan import train_vqgan
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +133,15 @@ def test_surroundings_are_those_of_the_parameters_and_the_machine(monkeypatch, t
     assert (around.seed, around.learning_rate) == (5, pytest.approx(0.05))
     assert around.runtime.precision == "bf16"
     assert around.checkpoints.folder == workspace.folder / "checkpoints"
+
+
+@pytest.mark.parametrize(
+    "train",
+    [train_vqgan, partial(train_transformer, LevelChoice.top)],
+    ids=["vqgan", "transformer"],
+)
+def test_a_foreign_output_is_refused_before_anything_is_read_or_trained(tmp_path, train):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.tex").touch()
+    with pytest.raises(UserError, match=r"mine: holds files, but no config\.json"):
+        train(out=tmp_path / "mine")

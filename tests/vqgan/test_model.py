@@ -190,6 +190,15 @@ def test_the_shape_of_an_older_version_is_refused(vqgan, tmp_path):
         load_vqgan(tmp_path)
 
 
+def test_a_shape_that_contradicts_itself_is_refused(vqgan, tmp_path):
+    save_vqgan(tmp_path, vqgan)
+    config = read_json(tmp_path / "config.json")
+    config["shape"]["quantizer"] |= {"kind": "fsq", "codebook_size": 5}
+    write_json(tmp_path / "config.json", config)
+    with pytest.raises(UserError, match=r"codebook_size is 5, expected .*; run train-vqgan"):
+        load_vqgan(tmp_path)
+
+
 def test_another_kind_of_model_is_refused(vqgan, tmp_path):
     save_model(tmp_path, vqgan, {"kind": "transformer", "shape": {}})
     with pytest.raises(UserError, match="holds a transformer, expected a vqgan"):

@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import l1_loss, mse_loss
 
 from cvg.seeding import seed_everything
+from cvg.training.finite import NonFiniteError
 from cvg.training.runtime import Runtime
 from cvg.vqgan.adversary import Adversary
 from cvg.vqgan.step import VqganStep
@@ -103,6 +104,18 @@ def test_the_adversary_reaches_the_decoder_only_from_its_start_on(vqgan, adversa
             gradients.append(decoder_gradient(vqgan, step(frames, number)))
         same = torch.equal(*gradients)
         assert same is (number < 2), number
+
+
+def test_a_picture_that_is_not_finite_is_told_with_its_terms_and_teaches_no_judge(
+    vqgan, adversarial, frames
+):
+    step = make_step(vqgan, adversarial)
+    step.comparator = lambda reconstructed, real: torch.tensor(float("inf"))
+    before = [p.detach().clone() for p in step.adversary.judges.parameters()]
+    with pytest.raises(NonFiniteError, match=r"loss of the picture .*\(l1 .*, perceptual inf, "):
+        step(frames, 0)
+    after = step.adversary.judges.parameters()
+    assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
 
 
 def test_the_discriminator_does_not_train_the_vqgan(vqgan, adversarial, frames):
