@@ -136,12 +136,12 @@ def test_surroundings_are_those_of_the_parameters_and_the_machine(monkeypatch, t
 
 
 @pytest.mark.parametrize(
-    "train",
-    [train_vqgan, partial(train_transformer, LevelChoice.top)],
+    ("train", "reads"),
+    [(train_vqgan, "frames"), (partial(train_transformer, LevelChoice.top), "codes")],
     ids=["vqgan", "transformer"],
 )
-def test_a_foreign_output_is_refused_before_anything_is_read_or_trained(tmp_path, train):
+def test_a_foreign_output_is_refused_before_anything_is_read_or_trained(tmp_path, train, reads):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.tex").touch()
     with pytest.raises(UserError, match=r"mine: holds files, but no config\.json"):
-        train(out=tmp_path / "mine")
+        train(**{reads: tmp_path / "nowhere"}, out=tmp_path / "mine")
