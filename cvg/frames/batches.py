@@ -33,7 +33,7 @@ class FrameBatches:
             raise UserError(
                 f"the frame store has no {split} frames"
                 + (
-                    f" with {successive} in a row, which discriminator.pairs needs"
+                    f" with {successive} in a row, which a loss that looks at them needs"
                     if successive > 1
                     else ""
                 )

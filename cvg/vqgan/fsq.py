@@ -57,10 +57,12 @@ class FsqQuantizer(Quantizer):
     def _quantize(self, encoded: Float32[Tensor, "b d h w"]) -> Quantized:
         bounded = self._bounded(rearrange(encoded, "b d h w -> b h w d", d=self.code_dim))
         codes = self._nearest(bounded.detach())
-        latents = straight_through(bounded / (self.counts // 2), self.table[codes])
+        scaled = bounded / (self.counts // 2)
+        latents = straight_through(scaled, self.table[codes])
         nothing = encoded.new_zeros(())
         return Quantized(
             latents=rearrange(latents, "b h w d -> b d h w"),
+            encoded=rearrange(scaled, "b h w d -> b d h w"),
             codes=codes,
             commitment_loss=nothing,
             restarted=nothing,

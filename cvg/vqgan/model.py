@@ -24,7 +24,7 @@ from torch import nn
 from torch.backends import cudnn
 
 from cvg.tensors import Float, Int64, Tensor
-from cvg.vqgan.layers import double, halve, residual_blocks
+from cvg.vqgan.layers import Norm, double, halve, make_norm, residual_blocks
 from cvg.vqgan.quantizer import Quantized, Quantizer
 from cvg.vqgan.quantizers import QuantizerShape, make_quantizer
 
@@ -39,6 +39,7 @@ class VqganShape:
     blocks: int
     stem: int  # space-to-depth factor at the input
     halvings: int  # by which the encoder comes from there to the finest grid
+    norm: Norm
     quantizer: QuantizerShape
 
     def grid(self, level: str) -> int:
@@ -76,9 +77,16 @@ class Coder(nn.Module):
         """Make the level called `level`; `refines` where there are coarser ones."""
         super().__init__()
         width, code_dim = shape.width, shape.quantizer.code_dim
-        join = [nn.Conv2d(2 * width, width, 1), residual_blocks(width, min(shape.blocks, 1))]
+        join = [
+            nn.Conv2d(2 * width, width, 1),
+            residual_blocks(width, min(shape.blocks, 1), shape.norm),
+        ]
         self.to_latents = nn.Sequential(
-            *(join if refines else []), nn.GroupNorm(1, width), nn.Conv2d(width, code_dim, 1)
+            *(join if refines else []),
+            # A fixed grid of values needs latents of a known size. A codebook takes them as they
+            # are: a norm would blow up what little differs where nothing is to be seen.
+            *([make_norm(shape.norm, width)] if shape.quantizer.kind == "fsq" else []),
+            nn.Conv2d(width, code_dim, 1),
         )
         self.quantizer = make_quantizer(shape.quantizer, name=level)
         self.from_latents = nn.Conv2d(code_dim, width, 3, padding=1)
@@ -108,15 +116,15 @@ class Vqgan(nn.Module):
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(shape.stem),
             nn.Conv2d(3 * shape.stem**2, width, 3, padding=1),
-            residual_blocks(width, blocks),
+            residual_blocks(width, blocks, shape.norm),
             *(
-                nn.Sequential(halve(width), residual_blocks(width, blocks))
+                nn.Sequential(halve(width), residual_blocks(width, blocks, shape.norm))
                 for _ in range(shape.halvings)
             ),
         )
         steps = range(len(shape.levels) - 1)
         self.descents = nn.ModuleList(  # fine to coarse
-            nn.Sequential(halve(width), residual_blocks(width, blocks)) for _ in steps
+            nn.Sequential(halve(width), residual_blocks(width, blocks, shape.norm)) for _ in steps
         )
         self.coders = nn.ModuleDict(  # coarse to fine
             {
@@ -125,15 +133,15 @@ class Vqgan(nn.Module):
             }
         )
         self.rises = nn.ModuleList(  # coarse to fine
-            nn.Sequential(residual_blocks(width, blocks), double(width)) for _ in steps
+            nn.Sequential(residual_blocks(width, blocks, shape.norm), double(width)) for _ in steps
         )
         self.decoder = nn.Sequential(
-            residual_blocks(width, blocks),
+            residual_blocks(width, blocks, shape.norm),
             *(
-                nn.Sequential(double(width), residual_blocks(width, blocks))
+                nn.Sequential(double(width), residual_blocks(width, blocks, shape.norm))
                 for _ in range(shape.halvings)
             ),
-            nn.GroupNorm(1, width),
+            make_norm(shape.norm, width, groups=1),
             nn.SiLU(),
             nn.Conv2d(width, 3 * shape.stem**2, 3, padding=1),
             nn.PixelShuffle(shape.stem),

@@ -20,6 +20,7 @@ class Quantized:
     """What a quantizer returns."""
 
     latents: Float32[Tensor, "b d h w"]  # codebook vectors, gradient copied to the encoder
+    encoded: Float32[Tensor, "b d h w"]  # what they stand for
     codes: Int64[Tensor, "b h w"]  # 0 .. codebook_size - 1
     commitment_loss: Float32[Tensor, ""]  # moves the encoder towards the codebook; unweighted
     restarted: Float32[Tensor, ""]  # share of the codes that this training step moved; else 0

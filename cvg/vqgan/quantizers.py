@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from cvg.vqgan.ema import EmaQuantizer
+from cvg.vqgan.ema import EmaQuantizer, EmaSettings
 from cvg.vqgan.fsq import FsqQuantizer
 from cvg.vqgan.quantizer import Quantizer
 
@@ -21,7 +21,8 @@ class QuantizerShape:
     codebook_size: int  # number of codes
     code_dim: int  # ema: width of a vector (fsq: as many as fsq_levels has)
     decay: float  # ema: share of the running sums kept at each training step
-    restart_below: float  # ema: a code used less than this share of an even use is restarted
+    restart_below: float  # ema: a code of less than this share of the mean utility is restarted
+    rate_weight: float  # ema: of the cost of seldom codes, in mean squared errors a nat
     normalize: bool  # ema: latents and vectors of length 1
     fsq_levels: tuple[int, ...]  # fsq: number of values of each coordinate
 
@@ -50,9 +51,12 @@ def make_quantizer(shape: QuantizerShape, *, name: str) -> Quantizer:
                 name=name,
                 codebook_size=shape.codebook_size,
                 code_dim=shape.code_dim,
-                decay=shape.decay,
-                restart_below=shape.restart_below,
-                normalize=shape.normalize,
+                settings=EmaSettings(
+                    decay=shape.decay,
+                    restart_below=shape.restart_below,
+                    rate_weight=shape.rate_weight,
+                    normalize=shape.normalize,
+                ),
             )
         case "fsq":
             return FsqQuantizer(name=name, fsq_levels=shape.fsq_levels)

@@ -13,6 +13,7 @@ from cvg.training.runtime import Runtime
 from cvg.vqgan.adversary import Adversary
 from cvg.vqgan.comparator import Comparator
 from cvg.vqgan.model import Vqgan
+from cvg.vqgan.stillness import stillness_loss
 
 
 class VqganStep:
@@ -73,6 +74,9 @@ class VqganStep:
             figures[f"commitment_{level}"] = quantized.commitment_loss
             figures[f"restarted_{level}"] = quantized.restarted
             loss = loss + params.commitment_weight * quantized.commitment_loss
+            if params.still_weight:
+                figures[f"still_{level}"] = stillness_loss(quantized.encoded, frames)
+                loss = loss + params.still_weight * figures[f"still_{level}"]
         if self.adversary is not None:
             if not torch.isfinite(picture):
                 raise NonFiniteError(f"the loss of the picture is not finite ({in_words(figures)})")
@@ -94,7 +98,8 @@ class VqganStep:
 
 def successive_frames(params: VqganParams) -> int:
     """Give how many successive frames of a video lie beside each other in a batch."""
-    return 2 if params.discriminator.enabled and params.discriminator.pairs else 1
+    paired = params.discriminator.enabled and params.discriminator.pairs
+    return 2 if paired or params.still_weight else 1
 
 
 def compared_frames(params: VqganParams) -> int:

@@ -33,7 +33,10 @@ def store(toys, tmp_path):
 
 @pytest.mark.parametrize("quantizer", ["ema", "fsq"])
 @pytest.mark.parametrize(
-    "traits", [{}, {"precision": "bf16"}, {"channels_last": True}, {"compile": True}], ids=str
+    # Compilation is tested without the type checker of the tests: tests/pipeline/test_compiled.py.
+    "traits",
+    [{}, {"precision": "bf16"}, {"channels_last": True}],
+    ids=str,
 )
 def test_training_runs_and_is_taken_up_again(store, params, tmp_path, quantizer, traits):
     critic = params.discriminator.model_copy(
@@ -64,5 +67,5 @@ def test_codes_are_those_of_the_cpu_but_for_ties(store, vqgan, tmp_path):
             codes.window(segment, 0, segment.num_frames) for segment in codes.segments("train")
         ]
     for on_cpu, on_cuda in zip(found["cpu"], found["cuda"], strict=True):
-        for level, grid in on_cpu.items():
-            assert (grid == on_cuda[level]).mean() > 0.99
+        for level in ("top", "bottom"):
+            assert (on_cpu[level] == on_cuda[level]).mean() > 0.99

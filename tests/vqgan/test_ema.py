@@ -1,5 +1,7 @@
 """The codebook that follows the latents: nearest vector, moving average, restarts, length 1."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,22 +10,25 @@ from torch.nn.functional import mse_loss
 from vector_quantize_pytorch import VectorQuantize
 
 from cvg.seeding import seed_everything
-from cvg.vqgan.ema import EmaQuantizer
+from cvg.vqgan.ema import EmaQuantizer, EmaSettings
 
 
 def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def empty(size, width, *, decay=0.5, restart_below=0.0, normalize=False):
+def empty(size, width, *, decay=0.5, restart_below=0.0, rate_weight=0.0, normalize=False):
     """A quantizer in training mode that has not seen a batch."""
     quantizer = EmaQuantizer(
         name="top",
         codebook_size=size,
         code_dim=width,
-        decay=decay,
-        restart_below=restart_below,
-        normalize=normalize,
+        settings=EmaSettings(
+            decay=decay,
+            restart_below=restart_below,
+            rate_weight=rate_weight,
+            normalize=normalize,
+        ),
     )
     return quantizer.train()
 
@@ -163,11 +168,26 @@ def test_a_first_batch_smaller_than_the_codebook_fills_it_all_the_same():
     assert 4 <= started.count([1.0, 0.0]) <= 5
 
 
+def with_utility(quantizer, values):
+    quantizer.utility.copy_(torch.tensor(values))
+    return quantizer.train()
+
+
+def test_utility_is_what_the_error_would_grow_by_without_a_code():
+    """By hand: two latents are 1 and 0 away from the first code, 9 and 10 from the next."""
+    quantizer = with_utility(placed([[0.0], [10.0], [100.0]], decay=0.0), [1.0, 1.0, 1.0])
+    quantizer(grid([[1.0], [0.0], [12.0]]))
+    first = (81 - 1) + (100 - 0)
+    second = 12**2 - 2**2
+    assert quantizer.utility.tolist() == pytest.approx([first, second, 0])
+
+
 def test_a_dead_code_is_moved_onto_a_vector_of_the_batch():
     seed_everything(0, "test")
-    quantizer = placed([[0.0, 0.0], [50.0, 50.0]], decay=0.5, restart_below=0.3).train()
+    quantizer = placed([[0.0, 0.0], [50.0, 50.0]], decay=0.5, restart_below=0.3)
+    with_utility(quantizer, [40.0, 1.0])
     encoded = grid([[1.0, 0.0], [0.0, 1.0], [4.0, 4.0], [5.0, 4.0]])
-    quantizer(encoded)  # counts of the far code: 1 -> 0.5, below 0.3 * 2
+    quantizer(encoded)
     assert quantizer.codebook[1].tolist() in encoded[0, :, 0].T.tolist()
     assert quantizer.cluster_size[1] == 2.0
     for _ in range(5):
@@ -175,11 +195,70 @@ def test_a_dead_code_is_moved_onto_a_vector_of_the_batch():
     assert used == {0, 1}
 
 
-def test_a_code_in_use_is_not_restarted():
-    quantizer = placed([[0.0, 0.0], [5.0, 5.0]], decay=0.5, restart_below=0.3).train()
-    for _ in range(20):  # one in four is 0.5 of an even use
-        quantizer(grid([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [5.0, 5.0]]))
+def test_codes_that_share_what_is_alike_are_moved_to_what_is_badly_met():
+    """Two codes on the same crowd, however often each is used, and a few latents far away."""
+    seed_everything(0, "test")
+    vectors = [[0.0, 0.0], [0.01, 0.0], [30.0, 0.0]]
+    quantizer = with_utility(placed(vectors, decay=0.5, restart_below=0.1), [1.0, 1.0, 1.0])
+    crowd = [[0.0, 0.0], [0.01, 0.0]] * 20
+    encoded = grid([*crowd, [30.0, 0.0], [30.0, 20.0], [30.0, 20.0]])
+    for _ in range(8):
+        quantizer(encoded)
+    spread = sorted(quantizer(encoded).codes.flatten().bincount(minlength=3).tolist())
+    assert spread == [1, 2, 40]
+
+
+def test_a_code_that_would_be_missed_is_not_restarted():
+    quantizer = placed([[0.0, 0.0], [5.0, 5.0]], decay=0.5, restart_below=0.3)
+    with_utility(quantizer, [50.0, 50.0])
+    for _ in range(20):
+        quantizer(grid([[0.0, 0.0], [0.0, 0.0], [5.0, 5.0]]))
     assert quantizer.codebook.tolist() == [[0.0, 0.0], [5.0, 5.0]]
+
+
+def test_restarts_go_where_the_error_is():
+    """The chance of a latent is proportional to its squared distance from its code."""
+    counts = {1.0: 0, 3.0: 0}
+    for seed in range(300):
+        seed_everything(seed, "test")
+        quantizer = placed([[0.0], [500.0]], decay=0.5, restart_below=0.3)
+        with_utility(quantizer, [40.0, 1.0])
+        quantizer(grid([[0.0], [1.0], [3.0]]))
+        counts[round(quantizer.codebook[1].item(), 3)] += 1
+    assert counts[3.0] / 300 == pytest.approx(0.9, abs=0.06)
+
+
+def test_a_seldom_code_is_taken_only_where_it_is_much_nearer():
+    """By hand: the seldom one costs ln 9 nats more, 2 x 0.5 of squared distance each."""
+    quantizer = placed([[0.0], [2.0]], rate_weight=2.0)
+    quantizer.cluster_size.copy_(torch.tensor([9.0, 1.0]))
+    quantizer.error.fill_(0.5)
+    # Squared distances to the two differ by 4 x - 4, so the border moves from 1 to 1 + ln 9 / 4.
+    border = 1 + math.log(9) / 4
+    result = quantizer(grid([[border - 0.01], [border + 0.01], [0.9]]))
+    assert result.codes.flatten().tolist() == [0, 1, 0]
+
+
+def test_without_a_weight_use_plays_no_part():
+    quantizer = placed([[0.0], [2.0]])
+    quantizer.cluster_size.copy_(torch.tensor([9.0, 1.0]))
+    quantizer.error.fill_(0.5)
+    assert quantizer(grid([[0.99], [1.01]])).codes.flatten().tolist() == [0, 1]
+
+
+def test_what_is_alike_gathers_on_one_code():
+    """Latents of a cloud, and some far away: the cloud ends on one code, the rest stays apart."""
+    used = {}
+    for weight in (0.0, 1.0):
+        seed_everything(0, "test")
+        quantizer = empty(12, 2, decay=0.8, restart_below=0.05, rate_weight=weight)
+        for step in range(60):
+            cloud = 0.1 * torch.randn(200, 2, generator=rng(step))
+            corners = torch.tensor([[5.0, 5.0], [-5.0, 5.0], [5.0, -5.0]]).repeat(4, 1)
+            codes = quantizer(torch.cat([cloud, corners]).T[None, :, None]).codes.flatten()
+        used[weight] = codes[:200].unique().numel(), codes[200:].unique().numel()
+    assert used[1.0][0] < used[0.0][0]
+    assert used[1.0][1] == 3
 
 
 def test_commitment_is_the_squared_distance_to_the_vector_before_the_codebook_moves():
@@ -255,9 +334,10 @@ def test_a_code_whose_normalized_latents_cancel_stays_where_it_is():
 def test_the_share_of_restarted_codes_is_told():
     seed_everything(0, "test")
     far = [[50.0, 50.0], [60.0, 60.0], [70.0, 70.0]]
-    quantizer = placed([[0.0, 0.0], *far], decay=0.5, restart_below=0.3).train()
+    quantizer = placed([[0.0, 0.0], *far], decay=0.9, restart_below=0.3)
+    with_utility(quantizer, [40.0, 0.0, 0.0, 0.0])
     encoded = grid([[1.0, 0.0], [0.0, 1.0], [4.0, 4.0], [5.0, 4.0]] * 2)
-    assert quantizer(encoded).restarted == 0.75  # 1 -> 0.5, below 0.3 * 2
+    assert quantizer(encoded).restarted == 0.75
     assert quantizer(encoded).restarted == 0
     assert quantizer.eval()(encoded).restarted == 0
 

@@ -120,8 +120,13 @@ def test_batches_that_stay_bad_stop_the_run_and_the_last_good_state_is_kept(
     assert str(tmp_path / "checkpoints") in str(stopped.value)
 
 
-def test_an_absurd_learning_rate_does_not_spoil_what_is_kept(store, params):
-    result = run(store, params, learning_rate=10.0, steps=60, validate_every=10)
+def test_an_absurd_learning_rate_is_told(store, params):
+    with pytest.raises(UserError, match=r"not finite|is inf.*Lower lr in params\.yaml"):
+        run(store, params, learning_rate=1000.0, steps=60, validate_every=10)
+
+
+def test_a_bad_learning_rate_does_not_spoil_what_is_kept(store, params):
+    result = run(store, params, learning_rate=1.0, steps=60, validate_every=10)
     assert is_finite(result.vqgan)
     looks = [row["held_out_l2"] for row in result.trained.history.rows if "held_out_l2" in row]
     assert result.trained.best["l2"] == min(looks)

@@ -128,7 +128,7 @@ def test_a_code_changes_its_own_corner_most(vqgan, toys):
         change = vqgan.decode(codes | {"bottom": other}) - vqgan.decode(codes)
     cell = toys.SIZE // 4
     change = change.square().sum(1)[0].unfold(0, cell, cell).unfold(1, cell, cell).sum((2, 3))
-    assert change.argmax() == 3
+    assert change[:2, 2:].sum() > 0.7 * change.sum()
 
 
 def test_the_hash_changes_with_a_single_weight_or_codebook_vector(vqgan):

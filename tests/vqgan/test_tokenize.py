@@ -52,9 +52,11 @@ def expect_codes_of_frames(codes, store, vqgan):
             frames = store.window(segment, 1, segment.num_frames - 1)
             expected = reconstruct(vqgan, frames, device=CPU).codes
             found = codes.window(segment, 1, segment.num_frames - 1)
-            assert list(found) == list(vqgan.shape.levels)
-            for level, array in found.items():
-                assert np.array_equal(array, expected[level])
+            assert list(found) == [*vqgan.shape.levels, "motion"]
+            for level in vqgan.shape.levels:
+                assert np.array_equal(found[level], expected[level])
+            steps = np.abs(np.diff(frames.astype(float), axis=0)).mean((1, 2, 3))
+            assert found["motion"][1:] == pytest.approx(steps, rel=1e-6)
 
 
 @pytest.mark.parametrize("levels", LEVELS)
@@ -70,7 +72,7 @@ def test_use_is_counted_over_all_frames(toys, store, vqgan, tmp_path):
     for level in ("top", "bottom"):
         windows = [codes.window(s, 0, s.num_frames)[level].ravel() for s in segments]
         use = code_use(torch.from_numpy(np.bincount(np.concatenate(windows), minlength=12)))
-        assert 0 < use.usage < 1
+        assert 0 < use.usage <= 1
         assert figures[f"{level}.usage"] == pytest.approx(use.usage)
         assert figures[f"{level}.perplexity"] == pytest.approx(use.perplexity)
 
@@ -204,8 +206,9 @@ def test_frames_between_and_in_two_segments_keep_their_numbers(toys, vqgan, tmp_
     for segment in segments:
         frames = store.window(segment, 0, segment.num_frames)
         expected = reconstruct(vqgan, frames, device=CPU).codes
-        for level, found in codes.window(segment, 0, segment.num_frames).items():
-            assert np.array_equal(found, expected[level])
+        found = codes.window(segment, 0, segment.num_frames)
+        for level, grids in expected.items():
+            assert np.array_equal(found[level], grids)
 
 
 def test_a_store_without_frames_is_refused(toys, vqgan, tmp_path):
