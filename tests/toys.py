@@ -6,14 +6,17 @@ import numpy as np
 import torch
 
 from cvg.codes.layout import Grid
-from cvg.codes.store import CodeStore, CodeWriter
+from cvg.codes.store import CodeStore, CodeTrack, CodeWriter
+from cvg.conditions.batch import Conditions
+from cvg.conditions.condition import Condition
+from cvg.conditions.conditioning import Conditioning
 from cvg.conditions.vocabulary import Vocabulary
 from cvg.config import Params
 from cvg.frames.store import FrameStore
 from cvg.frames.writer import FrameWriter
 from cvg.params import load_params
 from cvg.segments import Segment
-from cvg.transformer.model import Transformer, TransformerShape
+from cvg.transformer.model import Goal, Transformer, TransformerShape
 from cvg.vqgan.model import Vqgan, VqganShape
 from cvg.vqgan.quantizers import QuantizerShape
 
@@ -49,6 +52,7 @@ def toy_shape(levels: tuple[str, ...] = ("top", "bottom"), **quantizer: object) 
         "code_dim": CODE_DIM,
         "decay": 0.9,
         "restart_below": 0.02,
+        "rate_weight": 0.0,
         "normalize": False,
         "fsq_levels": (3, 4),
     }
@@ -59,6 +63,7 @@ def toy_shape(levels: tuple[str, ...] = ("top", "bottom"), **quantizer: object) 
         blocks=1,
         stem=2 if len(levels) < 3 else 1,  # no grid is smaller than 2x2
         halvings=1,
+        norm="local",
         quantizer=QuantizerShape(**(values | quantizer)),
     )
 
@@ -102,10 +107,14 @@ def segment(number: int, first_frame: int, num_frames: int, **changes: object) -
     return Segment(**(values | changes))
 
 
-def segments(lengths: tuple[int, ...] = LENGTHS) -> list[Segment]:
-    """Segments that lie one behind the other."""
-    starts = np.cumsum([0, *lengths])
-    return [segment(i, int(starts[i]), length) for i, length in enumerate(lengths)]
+def segments(lengths: tuple[int, ...] = LENGTHS, *, aligned: bool = False) -> list[Segment]:
+    """Segments that lie one behind the other; `aligned`: all but one bring actions and maps."""
+    starts = np.cumsum([0, *lengths]).tolist()
+    rows = [
+        {} if i == 1 or not aligned else {"first_action": starts[i], "first_map": starts[i]}
+        for i in range(len(lengths))
+    ]
+    return [segment(i, starts[i], length, **rows[i]) for i, length in enumerate(lengths)]
 
 
 def all_codes(num_frames: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -124,14 +133,31 @@ def codebooks(seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
+ACTION_WIDTH, MAP_CELLS = 2, 8
+TRACKS = (
+    CodeTrack(name="motion", dtype="float32", item_shape=()),
+    CodeTrack(name="actions", dtype="float32", item_shape=(ACTION_WIDTH,)),
+    CodeTrack(name="map", dtype="uint8", item_shape=(MAP_CELLS, MAP_CELLS)),
+)
+
+
+def all_tracks(num_frames: int, seed: int = 0) -> dict[str, np.ndarray]:
+    draws = np.random.default_rng(seed)
+    return {
+        "motion": draws.uniform(0, 8, num_frames).astype(np.float32),
+        "actions": draws.standard_normal((num_frames, ACTION_WIDTH)).astype(np.float32),
+        "map": draws.integers(0, 256, (num_frames, MAP_CELLS, MAP_CELLS)).astype(np.uint8),
+    }
+
+
 def write_codes(folder: Path, *, shard_frames: int = 10, vqgan_hash: str = "toy") -> CodeStore:
-    """Write random codes of the toy segments."""
+    """Write random codes of the toy segments, with motion, actions and maps."""
     folder.mkdir()
-    writer = CodeWriter(folder, grids=GRIDS, shard_frames=shard_frames)
-    codes = all_codes(sum(LENGTHS))
+    writer = CodeWriter(folder, grids=GRIDS, tracks=TRACKS, shard_frames=shard_frames)
+    codes = all_codes(sum(LENGTHS)) | all_tracks(sum(LENGTHS))
     for first in range(0, sum(LENGTHS), 7):
         writer.append({level: array[first : first + 7] for level, array in codes.items()})
-    writer.finish(segments(), vqgan_hash=vqgan_hash, codebooks=codebooks())
+    writer.finish(segments(aligned=True), vqgan_hash=vqgan_hash, codebooks=codebooks())
     return CodeStore.open(folder)
 
 
@@ -147,27 +173,63 @@ def write_frames(folder: Path) -> FrameStore:
     return FrameStore.open(folder)
 
 
-VOCABULARY = Vocabulary(words=("a", "blue", "disc", "red"), labels=("round",), caption_words=5)
+VOCABULARY = Vocabulary(
+    words=("a", "blue", "disc", "red"),
+    labels=("round",),
+    rates=(5.0, 10.0),
+    motion_edges=(2.0, 5.0),
+    caption_length=5,
+)
+CONDITIONING = Conditioning(vocabulary=VOCABULARY, action_width=ACTION_WIDTH, map_cells=MAP_CELLS)
 
 
-def toy_transformer(layout, *, seed: int = 0, window: int = 2, layers: int = 2) -> Transformer:
-    """A transformer of random weights in float64, in evaluation mode."""
-    shape = TransformerShape(
-        width=16,
-        layers=layers,
-        heads=2,
-        window=window,
-        dropout=0.1,
-        code_dim=CODE_DIM,
-        num_conditions=VOCABULARY.size,
-        condition_length=VOCABULARY.length,
+def toy_conditions(frames: int = 7, seed: int = 0) -> list[Condition]:
+    """Three videos: with everything, with some of it, with nothing."""
+    draws = np.random.default_rng(seed)
+    actions = draws.standard_normal((frames, ACTION_WIDTH)).astype(np.float32)
+    actions[1] = np.nan
+    maps = draws.uniform(0, 1, (frames, MAP_CELLS, MAP_CELLS)).astype(np.float32)
+    everything = Condition(
+        caption="a red disc", label="round", fps=10.0, motion=2, actions=actions, map=maps
     )
-    model = Transformer(shape, layout).double()
+    return [everything, Condition(caption="blue", map=maps[::-1].copy()), Condition()]
+
+
+def gathered(conditions: list[Condition], frames: int) -> Conditions:
+    """Give conditions as the tensors of a toy transformer."""
+    found = CONDITIONING.gather(conditions, frames=frames)
+    return Conditions(prefix=found.prefix, actions=found.actions.double(), maps=found.maps.double())
+
+
+def toy_transformer(layout, *, seed: int = 0, **changes: object) -> Transformer:
+    """A transformer of random weights in float64, in evaluation mode."""
+    values = {
+        "width": 16,
+        "layers": 2,
+        "heads": 2,
+        "window": 2,
+        "order": "raster",
+        "keep_first": False,
+        "reach": 3,
+        "dropout": 0.1,
+        "code_dim": CODE_DIM,
+        "num_conditions": VOCABULARY.size,
+        "condition_length": VOCABULARY.length,
+        "action_width": ACTION_WIDTH,
+        "map_cells": MAP_CELLS,
+    }
+    model = Transformer(TransformerShape(**(values | changes)), layout).double()
     randomise(model, seed)
     model.set_codebooks(
         {level: torch.from_numpy(array).double() for level, array in codebooks().items()}
     )
     return model.eval()
+
+
+def toy_goal(layout, *, time: int, clips: int = 3, seed: int = 7) -> Goal:
+    """A random frame in which videos end."""
+    codes = torch.randint(CODEBOOK, (clips, layout.num_places), generator=rng(seed))
+    return Goal(codes=codes, time=time)
 
 
 def toy_params() -> Params:

@@ -2,7 +2,8 @@
 
 Frames keep the global numbers of the frame store. Shard i holds the codes of frames [i *
 shard_frames, (i + 1) * shard_frames) as `codes-00000.safetensors`, one array a level, in the
-smallest integer type that holds them; `index.parquet` lists the segments, `codebooks.safetensors`
+smallest integer type that holds them, and beside them one array for each track: what else is known
+of every frame, such as its map. `index.parquet` lists the segments, `codebooks.safetensors`
 the codebook vectors, `codes.json` all that a reader must know, with a checksum of each file.
 While codes are written, `progress.json` keeps the checksums of the full shards, so that an
 interrupted run loses less than a shard.
@@ -26,12 +27,27 @@ from cvg.files import read_json, save_arrays, sha256_file, write_json
 from cvg.segments import Segment, Split, read_segments, write_segments
 from cvg.training.messages import warn
 
-FORMAT = 1
+FORMAT = 2
 SHARD_FRAMES = 16_384
 INDEX = "index.parquet"
 CODEBOOKS = "codebooks.safetensors"
 HEADER = "codes.json"
 PROGRESS = "progress.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeTrack:
+    """Numbers that every frame has besides its codes.
+
+    Attributes:
+        name: of the array; no level's.
+        dtype: of its numbers, as NumPy names it.
+        item_shape: of what one frame has.
+    """
+
+    name: str
+    dtype: str
+    item_shape: tuple[int, ...]
 
 
 class CodeWriter:
@@ -49,6 +65,7 @@ class CodeWriter:
         folder: Path,
         *,
         grids: tuple[Grid, ...],
+        tracks: tuple[CodeTrack, ...] = (),
         shard_frames: int = SHARD_FRAMES,
         key: str = "",
     ) -> None:
@@ -57,9 +74,10 @@ class CodeWriter:
         Args:
             folder: an existing folder, empty or left by another writer.
             grids: of all levels, coarse to fine.
+            tracks: what else every frame has.
             shard_frames: frames of a shard, at least 1.
-            key: names what made the codes. Shards of another key, of other grids or of another
-                size are not gone on with.
+            key: names what made the codes. Shards of another key, of other grids, other tracks or
+                another size are not gone on with.
         """
         self.shard_frames = shard_frames
         self._folder = folder
@@ -68,6 +86,7 @@ class CodeWriter:
             "format": FORMAT,
             "key": key,
             "grids": [asdict(grid) for grid in grids],
+            "tracks": [asdict(track) | {"item_shape": [*track.item_shape]} for track in tracks],
             "shard_frames": shard_frames,
         }
         self._shard = {
@@ -75,27 +94,29 @@ class CodeWriter:
                 (shard_frames, grid.rows, grid.columns), _smallest_type(grid.codebook_size)
             )
             for grid in grids
+        } | {
+            track.name: np.empty((shard_frames, *track.item_shape), track.dtype) for track in tracks
         }
         self._sha256 = _whole_shards(folder, self._settings)
         _remove_others(folder, self._sha256)
         self.num_frames = len(self._sha256) * shard_frames
 
     def append(self, codes: Mapping[str, np.ndarray]) -> None:
-        """Add the codes of the next frames, `[frames, rows, columns]` a level.
+        """Add the next frames: codes `[frames, rows, columns]` a level, and each track's numbers.
 
         Raises:
             UserError: a code is not of the codebook.
         """
-        counts = {len(codes[grid.level]) for grid in self._grids}
-        assert len(counts) == 1, f"levels disagree on the number of frames: {counts}"
+        counts = {len(codes[name]) for name in self._shard}
+        assert len(counts) == 1, f"arrays disagree on the number of frames: {counts}"
         for grid in self._grids:
             _refuse_foreign_codes(codes[grid.level], grid)
         count, done = counts.pop(), 0
         while done < count:
             row = self.num_frames % self.shard_frames
             length = min(count - done, self.shard_frames - row)
-            for level, array in self._shard.items():
-                array[row : row + length] = codes[level][done : done + length]
+            for name, array in self._shard.items():
+                array[row : row + length] = codes[name][done : done + length]
             self.num_frames += length
             done += length
             if row + length == self.shard_frames:
@@ -117,6 +138,7 @@ class CodeWriter:
             "format": FORMAT,
             "vqgan": vqgan_hash,
             "grids": self._settings["grids"],
+            "tracks": self._settings["tracks"],
             "shard_frames": self.shard_frames,
             "shards": list(self._sha256),
             "sha256": checksums | self._sha256,
@@ -125,9 +147,7 @@ class CodeWriter:
 
     def _write_shard(self, count: int) -> None:
         name = _shard_name(len(self._sha256))
-        save_arrays(
-            self._folder / name, {level: array[:count] for level, array in self._shard.items()}
-        )
+        save_arrays(self._folder / name, {key: array[:count] for key, array in self._shard.items()})
         self._sha256[name] = sha256_file(self._folder / name)
 
 
@@ -150,6 +170,7 @@ class CodeStore:
 
     folder: Path
     grids: tuple[Grid, ...]
+    tracks: Mapping[str, CodeTrack]
     vqgan_hash: str
     _header: dict[str, Any]
     _segments: tuple[Segment, ...]
@@ -171,6 +192,10 @@ class CodeStore:
         store = cls(
             folder=folder,
             grids=tuple(Grid(**grid) for grid in header["grids"]),
+            tracks={
+                track["name"]: CodeTrack(**track | {"item_shape": tuple(track["item_shape"])})
+                for track in header["tracks"]
+            },
             vqgan_hash=header["vqgan"],
             _header=header,
             _segments=(),
@@ -202,12 +227,14 @@ class CodeStore:
         """
         counts = {grid.level: np.zeros(grid.codebook_size, np.int64) for grid in self.grids}
         for shard in range(len(self._header["shards"])):
-            for level, codes in self._read(shard, slice(None)).items():
+            for level, codes in self._read(shard, slice(None), list(counts)).items():
                 counts[level] += np.bincount(codes.ravel(), minlength=len(counts[level]))
         return counts
 
     def window(self, segment: Segment, start: int, length: int) -> dict[str, np.ndarray]:
         """Give the codes of `length` frames of a segment, int64 `[length, rows, columns]` a level.
+
+        The tracks are beside them, as they were written.
 
         Raises:
             ValueError: the window does not lie within the segment.
@@ -220,24 +247,28 @@ class CodeStore:
             )
         first = segment.first_frame + start
         size = self._header["shard_frames"]
-        parts: dict[str, list[np.ndarray]] = {grid.level: [] for grid in self.grids}
+        names = [*(grid.level for grid in self.grids), *self.tracks]
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
         while length > 0:
             shard, row = divmod(first, size)
             count = min(length, size - row)
-            for level, array in self._read(shard, slice(row, row + count)).items():
-                parts[level].append(array)
+            for name, array in self._read(shard, slice(row, row + count), names).items():
+                parts[name].append(array)
             first, length = first + count, length - count
-        return {level: np.concatenate(arrays) for level, arrays in parts.items()}
+        return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
-    def _read(self, shard: int, rows: slice) -> dict[str, np.ndarray]:
-        name = self._header["shards"][shard]
-        self._verify(name)
+    def _read(self, shard: int, rows: slice, names: Iterable[str]) -> dict[str, np.ndarray]:
+        file_name = self._header["shards"][shard]
+        self._verify(file_name)
+        grids = {grid.level: grid for grid in self.grids}
         arrays = {}
-        with safe_open(self.folder / name, framework="np") as file:
-            for grid in self.grids:
-                array = file.get_slice(grid.level)[rows].astype(np.int64)
-                _refuse_foreign_codes(array, grid)
-                arrays[grid.level] = array
+        with safe_open(self.folder / file_name, framework="np") as file:
+            for name in names:
+                array = file.get_slice(name)[rows]
+                if name in grids:
+                    array = array.astype(np.int64)
+                    _refuse_foreign_codes(array, grids[name])
+                arrays[name] = array
         return arrays
 
     def _verify(self, name: str) -> None:

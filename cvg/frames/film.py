@@ -19,6 +19,7 @@ from cvg.videos.aligned import read_actions
 from cvg.videos.allowed import check_hdr, read_limits
 from cvg.videos.content import at_rest, content_hash
 from cvg.videos.location import UnusableError
+from cvg.videos.look import red_green_blue
 from cvg.videos.manifest import Entry
 from cvg.videos.shots import find_cuts
 from cvg.videos.skips import Note, NoteCode, SkipCode
@@ -182,7 +183,7 @@ def _header(entry: Entry, params: ExtractParams) -> Header:
 def _wind(reel: _Reel, entry: Entry, params: ExtractParams) -> UnusableError | None:
     """Decode the frames wanted; give the error that cut them short, where they are to be kept."""
     look = Look(
-        size=params.frame_size, fit=params.fit, background=_red_green_blue(params.background)
+        size=params.frame_size, fit=params.fit, background=red_green_blue(params.background)
     )
     frames = read_frames(entry.path, look=look, limits=read_limits(params), fps=entry.fps)
     try:
@@ -357,8 +358,3 @@ def _film_notes(
             f"frames are {np.median(gaps):.3f} s apart, some up to {gaps.max():.3f} s; set "
             "extract.fps for an even rate",
         )
-
-
-def _red_green_blue(text: str) -> tuple[int, int, int]:
-    red, green, blue = bytes.fromhex(text.removeprefix("#"))
-    return red, green, blue

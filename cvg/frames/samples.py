@@ -32,6 +32,7 @@ class Samples:
     frames: np.ndarray  # uint8 [n, t, h, w, 3], the real context in front
     clips: list[SampledClip]
     context_frames: int
+    goal: bool = False  # whether the last frame was given too
     vqgan_hash: str
 
 
@@ -49,6 +50,7 @@ def save_samples(folder: Path, samples: Samples) -> None:
     np.save(folder / ARRAY, samples.frames)
     header = {
         "context_frames": samples.context_frames,
+        "goal": samples.goal,
         "vqgan": samples.vqgan_hash,
         "clips": [vars(clip) for clip in samples.clips],
     }
@@ -75,5 +77,6 @@ def load_samples(folder: Path) -> Samples:
         frames=frames,
         clips=[SampledClip(**clip) for clip in header["clips"]],
         context_frames=header["context_frames"],
+        goal=header.get("goal", False),
         vqgan_hash=header["vqgan"],
     )

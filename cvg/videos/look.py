@@ -58,3 +58,9 @@ class Header:
     num_frames: int | None
     hdr: Literal["PQ", "HLG"] | None = None
     alpha: bool = False
+
+
+def red_green_blue(text: str) -> tuple[int, int, int]:
+    """Read a colour, "#rrggbb"."""
+    red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    return red, green, blue

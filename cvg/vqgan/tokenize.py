@@ -8,14 +8,18 @@ from pathlib import Path
 import torch
 
 from cvg.codes.layout import Grid
-from cvg.codes.store import SHARD_FRAMES, CodeStore, CodeWriter
+from cvg.codes.store import SHARD_FRAMES, CodeStore, CodeTrack, CodeWriter
 from cvg.codes.use import code_use
 from cvg.errors import UserError
+from cvg.frames.aligned import Aligned
 from cvg.frames.pixels import to_channels_first, to_unit
 from cvg.frames.store import FrameStore
 from cvg.progress import Steps
 from cvg.segments import Segment
 from cvg.vqgan.model import Vqgan
+
+# Cells of a map to a code of the finest grid, each way: finer than codes, to keep edges.
+MAP_CELLS_PER_CODE = 2
 
 
 def code_grids(vqgan: Vqgan) -> tuple[Grid, ...]:
@@ -67,9 +71,15 @@ def tokenize(
     segments.sort(key=lambda segment: segment.first_frame)
     everything = _all_frames(segments, store.folder)
     total = everything.num_frames
+    grids = code_grids(vqgan)
+    aligned = Aligned(store, segments, map_cells=MAP_CELLS_PER_CODE * grids[-1].rows)
     writer = CodeWriter(
         folder,
-        grids=code_grids(vqgan),
+        grids=grids,
+        tracks=tuple(
+            CodeTrack(name=name, dtype=dtype, item_shape=shape)
+            for name, (dtype, shape) in aligned.item_shapes.items()
+        ),
         shard_frames=SHARD_FRAMES,
         key=f"VQGAN {vqgan_hash}, frames {store.digest}",
     )
@@ -84,7 +94,8 @@ def tokenize(
         for first, length in _batches(writer, total, batch_size):
             frames = torch.from_numpy(store.window(everything, first, length))
             codes = vqgan.encode(to_channels_first(to_unit(frames.to(device))))
-            writer.append({level: grid.cpu().numpy() for level, grid in codes.items()})
+            arrays = {level: grid.cpu().numpy() for level, grid in codes.items()}
+            writer.append(arrays | aligned.read(first, length))
             progress.advance(length)
     codebooks = {level: vectors.cpu().numpy() for level, vectors in vqgan.codebooks().items()}
     writer.finish(segments, vqgan_hash=vqgan_hash, codebooks=codebooks)

@@ -58,7 +58,7 @@ def test_some_segment_crosses_two_borders_of_shards(store):
 
 
 def test_segments_and_codebooks_come_back(toys, store):
-    assert by_id(store) == toys.segments()
+    assert by_id(store) == toys.segments(aligned=True)
     assert all(s.split == "held_out" for s in store.segments("held_out"))
     assert store.grids == toys.GRIDS
     assert store.vqgan_hash == "toy"
@@ -106,9 +106,20 @@ def test_a_missing_file_is_named(folder, name):
 
 
 def test_another_format_is_refused(folder):
-    write_json(folder / "codes.json", read_json(folder / "codes.json") | {"format": 2})
-    with pytest.raises(UserError, match=r"codes\.json: format 2, expected 1; run tokenize again"):
+    write_json(folder / "codes.json", read_json(folder / "codes.json") | {"format": 3})
+    with pytest.raises(UserError, match=r"codes\.json: format 3, expected 2; run tokenize again"):
         CodeStore.open(folder)
+
+
+def test_tracks_come_back_beside_the_codes_whatever_the_shards(toys, folder):
+    store, expected = CodeStore.open(folder), toys.all_tracks(sum(toys.LENGTHS))
+    assert tuple(store.tracks.values()) == toys.TRACKS
+    for segment in toys.segments():
+        found = store.window(segment, 2, segment.num_frames - 2)
+        rows = slice(segment.first_frame + 2, segment.first_frame + segment.num_frames)
+        for name, array in expected.items():
+            assert np.array_equal(found[name], array[rows])
+            assert found[name].dtype == array.dtype
 
 
 @pytest.mark.parametrize("bad", [-1, 12])
@@ -159,7 +170,7 @@ def go_on(toys, writer, *, stop=None, step=7):
         last = min(first + step, stop or total)
         writer.append({level: array[first:last] for level, array in codes.items()})
     if stop is None:
-        writer.finish(toys.segments(), vqgan_hash="toy", codebooks=toys.codebooks())
+        writer.finish(toys.segments(aligned=True), vqgan_hash="toy", codebooks=toys.codebooks())
 
 
 def contents(folder):
@@ -287,7 +298,11 @@ def test_every_code_is_counted_once(toys, store):
 def test_the_digest_is_that_of_the_content(toys, tmp_path):
     def digest(name, **changes):
         codes, books = toys.all_codes(42), toys.codebooks()
-        values = {"vqgan_hash": "toy", "segments": toys.segments(), "codes": codes} | changes
+        values = {
+            "vqgan_hash": "toy",
+            "segments": toys.segments(aligned=True),
+            "codes": codes,
+        } | changes
         writer = begin(toys, tmp_path / name)
         writer.append(values["codes"])
         writer.finish(
@@ -302,7 +317,7 @@ def test_the_digest_is_that_of_the_content(toys, tmp_path):
     digests = {
         digest("first"),
         digest("hash", vqgan_hash="other"),
-        digest("segments", segments=toys.segments()[:3]),
+        digest("segments", segments=toys.segments(aligned=True)[:3]),
         digest("codebooks", codebooks=toys.codebooks(seed=1)),
         digest("codes", codes=changed),
     }

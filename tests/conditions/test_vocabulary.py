@@ -1,93 +1,144 @@
 """Conditions as numbers."""
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvg.conditions.vocabulary import NO_CAPTION, NO_LABEL, PADDING, UNKNOWN, Vocabulary
+from cvg.conditions.condition import Condition
+from cvg.conditions.vocabulary import (
+    CAPTION_PLACE,
+    NO_CAPTION,
+    NO_LABEL,
+    NO_MOTION,
+    NO_RATE,
+    NUM_SPECIAL,
+    PADDING,
+    SENTENCE,
+    Vocabulary,
+    collect_rates,
+    collect_words,
+)
 
 CAPTIONS = ["A red square", None, "a blue disc, moving!", "", "red Red RED"]
-LABELS = ["dog", None, "cat", "", "dog"]
 
 
-def collect(captions=CAPTIONS, labels=LABELS, caption_words=4):
-    return Vocabulary.collect(captions, labels, caption_words=caption_words)
+def make(captions=CAPTIONS, units="words", length=4):
+    return Vocabulary(
+        words=collect_words(captions, units=units, length=length),
+        labels=("cat", "dog"),
+        rates=(10.0, 24.0),
+        motion_edges=(1.0, 4.0),
+        caption_units=units,
+        caption_length=length,
+    )
 
 
-def test_words_and_labels_are_collected_once_each():
-    vocabulary = collect()
-    assert vocabulary.words == ("a", "blue", "disc", "moving", "red", "square")
-    assert vocabulary.labels == ("cat", "dog")
-    assert vocabulary.size == 4 + 6 + 2
+def caption_of(vocabulary, caption):
+    return vocabulary.encode(Condition(caption=caption))[CAPTION_PLACE:]
+
+
+def test_words_are_collected_once_each():
+    assert make().words == ("a", "blue", "disc", "moving", "red", "square")
+    assert make().size == NUM_SPECIAL + 6 + 2 + 2 + 3
 
 
 @settings(deadline=None)
-@given(st.permutations(list(zip(CAPTIONS, LABELS, strict=True))))
-def test_the_order_of_videos_does_not_matter(pairs):
-    captions, labels = zip(*pairs, strict=True)
-    assert collect(captions, labels) == collect()
+@given(st.permutations(CAPTIONS))
+def test_the_order_of_videos_does_not_matter(captions):
+    assert make(captions) == make()
 
 
 def test_words_that_are_never_read_are_not_known():
-    vocabulary = collect(["one two three four five six"], [None])
+    vocabulary = make(["one two three four five six"])
     assert vocabulary.words == ("four", "one", "three", "two")
-    assert vocabulary.unknown_words("Two five") == ["five"]
+    assert vocabulary.unknown_words("Two seven") == ["seven"]
 
 
-def test_every_word_and_label_has_a_number_of_its_own():
-    vocabulary = collect()
-    numbers = [vocabulary.encode(word, None)[1] for word in vocabulary.words]
-    numbers += [vocabulary.encode(None, label)[0] for label in vocabulary.labels]
-    assert sorted(numbers) == list(range(4, vocabulary.size))
+def test_words_behind_those_that_are_read_are_not_missed():
+    assert make().unknown_words("a red red red unicorn") == []
 
 
-def test_what_was_never_seen_is_unknown():
-    vocabulary = collect()
-    assert vocabulary.encode("a green square", "horse")[:3] == [
-        UNKNOWN,
-        vocabulary.encode("a", None)[1],
-        UNKNOWN,
-    ]
-    assert vocabulary.unknown_words("A green, red one") == ["green", "one"]
+def test_every_value_has_a_number_of_its_own():
+    vocabulary = make()
+    told = [Condition(label=label) for label in vocabulary.labels]
+    told += [Condition(fps=rate) for rate in vocabulary.rates]
+    told += [Condition(motion=bucket) for bucket in (1, 2, 3)]
+    numbers = [caption_of(vocabulary, word)[0] for word in vocabulary.words]
+    for condition in told:
+        (number,) = set(vocabulary.encode(condition)) - set(vocabulary.encode(Condition()))
+        numbers.append(number)
+    assert sorted(numbers) == list(range(NUM_SPECIAL, vocabulary.size))
+
+
+def test_words_never_seen_are_left_out():
+    vocabulary = make()
+    assert caption_of(vocabulary, "a green square") == caption_of(vocabulary, "a square")
+    assert caption_of(vocabulary, "green") == caption_of(vocabulary, None)
+    assert vocabulary.encode(Condition(label="horse")) == vocabulary.encode(Condition())
 
 
 def test_short_captions_are_padded_and_long_ones_cut():
-    vocabulary = collect()
-    short, long = vocabulary.encode("red", None), vocabulary.encode("red " * 9, None)
-    red = short[1]
-    assert short == [NO_LABEL, red, PADDING, PADDING, PADDING]
-    assert long == [NO_LABEL, red, red, red, red]
+    vocabulary = make()
+    short, long = caption_of(vocabulary, "red"), caption_of(vocabulary, "red " * 9)
+    assert short == [short[0], PADDING, PADDING, PADDING]
+    assert long == [short[0]] * 4
 
 
 @pytest.mark.parametrize("caption", [None, "", " ?! "])
 @pytest.mark.parametrize("label", [None, ""])
-def test_the_null_condition_is_that_of_a_row_without_caption_and_label(caption, label):
-    vocabulary = collect()
-    null = vocabulary.null(3)
-    assert null.tolist() == [vocabulary.encode(caption, label)] * 3
-    assert null[0].tolist() == [NO_LABEL, NO_CAPTION, PADDING, PADDING, PADDING]
+def test_the_null_condition_is_that_of_a_row_without_anything(caption, label):
+    null = [NO_LABEL, NO_RATE, NO_MOTION, NO_CAPTION, PADDING, PADDING, PADDING]
+    assert make().encode(Condition(caption=caption, label=label)) == null
 
 
 @settings(deadline=None)
-@given(caption=st.none() | st.text(), label=st.none() | st.text(), words=st.integers(0, 5))
-def test_every_condition_fits_the_tables_and_is_never_all_padding(caption, label, words):
-    vocabulary = collect(caption_words=words)
-    numbers = vocabulary.encode(caption, label)
+@given(
+    caption=st.none() | st.text(),
+    label=st.none() | st.text(),
+    fps=st.none() | st.floats(1e-3, 1e4),
+    motion=st.none() | st.integers(-3, 9),
+    length=st.integers(0, 5),
+    units=st.sampled_from(["words", "characters", "sentences"]),
+)
+def test_every_condition_fits_the_tables(caption, label, fps, motion, length, units):
+    vocabulary = make(units=units, length=length)
+    numbers = vocabulary.encode(Condition(caption=caption, label=label, fps=fps, motion=motion))
     assert len(numbers) == vocabulary.length
     assert all(0 <= number < vocabulary.size for number in numbers)
-    assert numbers[0] != PADDING
-    assert numbers[1] != PADDING
+    assert PADDING not in numbers[: CAPTION_PLACE + 1]
 
 
 def test_no_words_of_captions_may_be_read_at_all():
-    vocabulary = collect(caption_words=0)
-    assert vocabulary.encode("a red square", "dog") == vocabulary.encode(None, "dog")
+    vocabulary = make(length=0)
+    assert caption_of(vocabulary, "a red square") == [NO_CAPTION]
     assert vocabulary.words == ()
 
 
-def test_several_conditions_are_rows():
-    vocabulary = collect()
-    rows = vocabulary.encode_all([("red", "dog"), (None, None)])
-    assert rows.dtype == torch.int64
-    assert rows.tolist() == [vocabulary.encode("red", "dog"), vocabulary.encode(None, None)]
+def test_characters_may_be_read_instead_of_words():
+    vocabulary = make(["ab", "ba c"], units="characters")
+    assert vocabulary.words == (" ", "a", "b", "c")
+    first, second = (caption_of(vocabulary, text) for text in ("ab", "BA"))
+    assert first[:2] == second[1::-1]
+
+
+def test_sentences_have_one_place_whatever_they_say():
+    vocabulary = make(units="sentences")
+    assert vocabulary.words == ()
+    assert caption_of(vocabulary, "anything")[0] == SENTENCE
+    assert caption_of(vocabulary, None)[0] == NO_CAPTION
+    assert vocabulary.unknown_words("anything") == []
+
+
+def test_frame_rates_that_nobody_can_tell_apart_are_one():
+    assert collect_rates([29.97, 30.0, 23.976, 24.0, 12.0]) == (12.0, 23.976, 29.97)
+    vocabulary = make()
+    assert vocabulary.rate_near(23.976) == 24.0
+    assert vocabulary.rate_near(25.0) is None
+    assert Vocabulary().rate_near(25.0) is None
+
+
+def test_motion_falls_into_buckets_by_its_edges():
+    found = [make().bucket_of(change) for change in (0.0, 0.99, 1.0, 3.9, 4.0, 99.0)]
+    assert found == [1, 1, 2, 2, 3, 3]
+    assert make().bucket_of(float("nan")) is None
+    assert Vocabulary().bucket_of(3.0) is None
