@@ -18,6 +18,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 
 Level = Literal["top", "middle", "bottom"]
+Kind = Literal["caption", "label", "fps", "motion", "actions", "map"]
+Order = Literal["raster", "parallel"]
+Packing = Literal["fp32", "onednn", "fp16"]
+CaptionUnits = Literal["words", "characters", "sentences"]
 HIERARCHIES: tuple[tuple[Level, ...], ...] = (  # each coarse to fine
     ("bottom",),
     ("top", "bottom"),
@@ -127,6 +131,7 @@ class VqganParams(TrainingParams):
     blocks: Count
     stem: Literal[1, 2, 4, 8]
     halvings: Positive
+    norm: Literal["local", "group"]
     quantizer: Literal["ema", "fsq"]
     codebook_size: Annotated[int, Field(ge=2, le=65536)]
     code_dim: Positive
@@ -134,7 +139,9 @@ class VqganParams(TrainingParams):
     fsq_levels: Annotated[list[Annotated[int, Field(ge=3)]], Field(min_length=1)]
     codebook_decay: Annotated[float, Field(ge=0, lt=1)]
     restart_below: Share
+    rate_weight: NonNegative
     commitment_weight: NonNegative
+    still_weight: NonNegative
     bottom_drop: Share
     l1_weight: NonNegative
     l2_weight: NonNegative
@@ -163,6 +170,8 @@ class VqganParams(TrainingParams):
             yield "discriminator.width", f"must be a multiple of {NORM_GROUPS} with norm: group"
         if self.discriminator.pairs and self.batch_size % 2:
             yield "batch_size", "must be even with discriminator.pairs"
+        if self.still_weight and self.batch_size % 2:
+            yield "batch_size", "must be even with still_weight, which looks at pairs of frames"
         if self.discriminator.enabled and self.discriminator.start_step >= self.steps:
             yield (
                 "discriminator.start_step",
@@ -201,8 +210,7 @@ class LevelParams(TrainingParams):
     heads: Positive
     window: Positive
     clip_frames: Positive
-    caption_words: Count
-    condition_dropout: Share
+    first_frame_weight: PositiveFloat
     code_corruption: Share
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
@@ -216,9 +224,44 @@ class LevelParams(TrainingParams):
             )
 
 
+class ConditionDropout(Section):
+    """Shares of the training clips that lose a condition, and that lose all."""
+
+    caption: Share
+    label: Share
+    fps: Share
+    motion: Share
+    actions: Share
+    map: Share
+    everything: Share
+
+
+class ConditionsParams(Section):
+    """What the transformers are conditioned on."""
+
+    caption_units: CaptionUnits
+    caption_length: Count
+    motion_buckets: Annotated[int, Field(ge=1, le=100)]
+    strides: Annotated[list[Positive], Field(min_length=1)]
+    goal_share: Share
+    dropout: ConditionDropout
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield rates under which nothing could be validated."""
+        if 1 not in self.strides:
+            yield "strides", "must have 1: held-out clips are of every frame"
+
+    def share_dropped(self, kind: str) -> float:
+        """Give the share of clips that lose a kind of condition."""
+        return getattr(self.dropout, kind)
+
+
 class TransformerParams(Section):
     """One transformer a level; those of levels that the VQGAN does not have are not used."""
 
+    order: Order
+    keep_first: bool
+    conditions: ConditionsParams
     top: LevelParams
     middle: LevelParams
     bottom: LevelParams
@@ -228,22 +271,61 @@ class TransformerParams(Section):
         return {"top": self.top, "middle": self.middle, "bottom": self.bottom}[level]
 
 
-class SampleParams(Section):
-    """From held-out context frames to future frames."""
+class GuidanceParams(Section):
+    """A scale for each kind of condition."""
 
-    clips: Positive
-    frames: Positive
-    context_frames: Positive
+    caption: NonNegative
+    label: NonNegative
+    fps: NonNegative
+    motion: NonNegative
+    actions: NonNegative
+    map: NonNegative
+
+
+class DrawParams(Section):
+    """How codes are drawn."""
+
     temperature: PositiveFloat
     top_k: Count
     top_p: Annotated[float, Field(gt=0, le=1)]
-    guidance_scale: NonNegative
+    guidance: GuidanceParams
+    passes: Positive
+    pass_noise: NonNegative
+    packing: Packing
+
+
+class SampleParams(DrawParams):
+    """From held-out context frames and conditions to future frames."""
+
+    clips: Positive
+    frames: Positive
+    context_frames: Count
+    goal: bool
+    conditions: list[Kind]
     fps: PositiveFloat
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield requests without a future frame."""
         if self.context_frames >= self.frames:
             yield "context_frames", f"must be below frames = {self.frames}: no frame is predicted"
+        elif self.goal and self.context_frames + 1 >= self.frames:
+            yield "goal", f"leaves no frame to predict: frames = {self.frames}"
+
+
+class CheckTransformersParams(Section):
+    """What the transformers are measured by, besides samples."""
+
+    clips: Positive
+    frames: Annotated[int, Field(ge=2)]
+    context_frames: Positive
+    drift_videos: Positive
+    drift_frames: Annotated[int, Field(ge=2)]
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield requests without a frame to measure."""
+        for key in ("frames", "drift_frames"):
+            if self.context_frames >= getattr(self, key):
+                yield "context_frames", f"must be below {key} = {getattr(self, key)}"
 
 
 class EvaluateParams(Section):
@@ -263,6 +345,7 @@ class Params(Section):
     check_vqgan: CheckVqganParams
     tokenize: TokenizeParams
     transformer: TransformerParams
+    check_transformers: CheckTransformersParams
     sample: SampleParams
     evaluate: EvaluateParams
 
@@ -288,6 +371,7 @@ class Params(Section):
         for key, frames in (
             ("sample.frames", self.sample.frames),
             ("check_vqgan.frames", self.check_vqgan.frames),
+            ("check_transformers.frames", self.check_transformers.frames),
         ):
             if frames > self.extract.min_frames:
                 yield (

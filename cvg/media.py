@@ -1,11 +1,14 @@
 """Videos for people to look at: mp4, GIF and grids. Never measured: all of these lose something."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 from PIL import Image, ImageDraw
 
 from cvg.files import replacing_file
@@ -15,17 +18,42 @@ GAP = 4  # pixels between pictures
 BACKGROUND = 255
 
 
-def write_mp4(path: Path, frames: np.ndarray, *, fps: float) -> None:
-    """Write uint8 frames `[t, h, w, 3]` as H.264, rows and columns cropped to even numbers."""
-    height, width = (size - size % 2 for size in frames.shape[1:3])
-    with replacing_file(path) as temporary, av.open(str(temporary), "w") as container:
-        rate = Fraction(fps).limit_denominator(1000)
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "15"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+class Mp4:
+    """An H.264 file that is written as frames come; sides are cropped to even numbers."""
+
+    def __init__(self, container: OutputContainer, *, fps: float) -> None:
+        """Write into an open container, `fps` frames a second."""
+        self._container, self._fps = container, fps
+        self._stream: VideoStream | None = None
+
+    @classmethod
+    @contextmanager
+    def create(cls, path: Path, *, fps: float) -> "Iterator[Mp4]":
+        """Open a file; it is there, whole, once the context ends without an error."""
+        with replacing_file(path) as temporary, av.open(str(temporary), "w") as container:
+            mp4 = cls(container, fps=fps)
+            yield mp4
+            if mp4._stream is not None:
+                container.mux(mp4._stream.encode(None))
+
+    def append(self, frames: np.ndarray) -> None:
+        """Add uint8 frames `[t, h, w, 3]`, all of the size of the first."""
+        height, width = (size - size % 2 for size in frames.shape[1:3])
+        if self._stream is None:
+            rate = Fraction(self._fps).limit_denominator(1000)
+            self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": "15"})
+            self._stream.width, self._stream.height = width, height
+            self._stream.pix_fmt = "yuv420p"
         for picture in frames:
             pixels = np.ascontiguousarray(picture[:height, :width])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode(None))
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            self._container.mux(self._stream.encode(picture))
+
+
+def write_mp4(path: Path, frames: np.ndarray, *, fps: float) -> None:
+    """Write uint8 frames `[t, h, w, 3]` as H.264."""
+    with Mp4.create(path, fps=fps) as mp4:
+        mp4.append(frames)
 
 
 def write_gif(path: Path, frames: np.ndarray, *, fps: float) -> None:
@@ -66,11 +94,18 @@ def stack(videos: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(rows[:-1], axis=1)
 
 
-def mark_context(video: np.ndarray, *, context_frames: int) -> np.ndarray:
-    """Draw a green line above the frames that were given, a red one above those predicted."""
+def mark_context(video: np.ndarray, *, context_frames: int, goal: bool = False) -> np.ndarray:
+    """Draw a green line above the frames that were given, a red one above those predicted.
+
+    Args:
+        video: uint8 `[t, h, w, 3]`.
+        context_frames: given at the start.
+        goal: whether the last one was given too.
+    """
     marked = video.copy()
-    marked[:context_frames, :2] = (60, 160, 60)
-    marked[context_frames:, :2] = (200, 60, 60)
+    marked[:, :2] = (200, 60, 60)
+    for given in (slice(context_frames), slice(len(video) - goal, None)):
+        marked[given, :2] = (60, 160, 60)
     return marked
 
 

@@ -16,6 +16,8 @@ from pipeline.stage import (
     stage_run,
 )
 
+SHARED = ("order", "keep_first", "conditions")  # of params.yaml's transformer: of all levels
+
 
 class LevelChoice(StrEnum):
     """The levels on the command line."""
@@ -48,15 +50,16 @@ def train_transformer(
 
     with stage_run(
         f"train_transformer_{level.value}",
-        sections=["seed", "lr", f"transformer.{level.value}"],
+        sections=["seed", "lr", *(f"transformer.{part}" for part in (*SHARED, level.value))],
         params_path=params_path,
         overrides=overrides,
     ) as run:
-        params = run.params.transformer.of(level.value)
+        params = run.params.transformer
+        lr_scale = params.of(level.value).lr_scale
         refuse_foreign_folder(paths["out"], marker="config.json")
         store = CodeStore.open(paths["codes"])
         with run.workspace(data=store.digest, fresh=fresh) as workspace:
-            result = train(store, level.value, params, run.surroundings(params.lr_scale, workspace))
+            result = train(store, level.value, params, run.surroundings(lr_scale, workspace))
             figures = result.trained.best
             with replacing_folder(paths["out"], marker="config.json") as folder:
                 save_transformer(folder, result.transformer)

@@ -117,3 +117,6 @@ def test_given_frames_are_marked_green_and_predicted_ones_red():
     red, green = marked[:, 0, 0, 0], marked[:, 0, 0, 1]
     assert (green > red).tolist() == [True, True, False, False, False]
     assert (marked[:, 2:] == 0).all()
+    goal = mark_context(video, context_frames=2, goal=True)
+    green = goal[:, 0, 0, 1] > goal[:, 0, 0, 0]
+    assert green.tolist() == [True, True, False, False, True]

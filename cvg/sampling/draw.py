@@ -8,7 +8,9 @@ from cvg.seeding import generator
 from cvg.tensors import Float, Int64, Tensor
 
 
-def draw(probabilities: Float[Tensor, "b v"], uniforms: Float[Tensor, "b"]) -> Int64[Tensor, "b"]:
+def draw(
+    probabilities: Float[Tensor, "*b v"], uniforms: Float[Tensor, "*b"]
+) -> Int64[Tensor, "*b"]:
     """Draw one code a row by inverting its distribution function.
 
     Args:
@@ -17,16 +19,25 @@ def draw(probabilities: Float[Tensor, "b v"], uniforms: Float[Tensor, "b"]) -> I
     """
     steps = probabilities.double().cumsum(-1)
     # Scaled by the last step, so that rounding in the sum can never lead past the last code.
-    targets = uniforms.double()[:, None] * steps[:, -1:]
-    return torch.searchsorted(steps, targets, right=True)[:, 0]
+    targets = uniforms.double()[..., None] * steps[..., -1:]
+    return torch.searchsorted(steps, targets, right=True)[..., 0]
 
 
-def uniforms_of_videos(
-    seed: int, names: Sequence[str], *, count: int, level: str
-) -> Float[Tensor, "b n"]:
-    """Give `count` random numbers for each video, which depend on the seed and its name alone.
+class Dice:
+    """Random numbers of several videos, which depend on the seed and each video's name alone.
 
-    So a video is the same whatever else is in its batch.
+    So a video is the same whatever else is in its batch, but for rounding. They are drawn as they
+    are needed: the memory does not grow with the length of a video.
     """
-    rows = [torch.rand(count, generator=generator(seed, "draw", level, name)) for name in names]
-    return torch.stack(rows)
+
+    def __init__(
+        self, seed: int, names: Sequence[str], *, level: str, device: torch.device
+    ) -> None:
+        """Seed the numbers of one level."""
+        self._generators = [generator(seed, "draw", level, name) for name in names]
+        self._device = device
+
+    def roll(self, count: int) -> Float[Tensor, "b n"]:
+        """Give the next `count` numbers in [0, 1) of each video."""
+        rows = [torch.rand(count, generator=one) for one in self._generators]
+        return torch.stack(rows).to(self._device)

@@ -1,11 +1,13 @@
 """All models that sampling needs, checked to belong together."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from cvg.codes.store import CodeStore
+from cvg.errors import UserError
 from cvg.transformer.store import TrainedTransformer, load_transformer
 from cvg.vqgan.model import Vqgan
 from cvg.vqgan.store import load_vqgan, require_same_vqgan
@@ -13,26 +15,73 @@ from cvg.vqgan.store import load_vqgan, require_same_vqgan
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """Codes, the VQGAN that made them, and the transformers trained on them."""
+    """A VQGAN, and the transformers that were trained on its codes."""
 
-    codes: CodeStore
     vqgan: Vqgan
-    transformers: dict[str, TrainedTransformer]  # by level, coarse to fine
+    vqgan_hash: str
+    transformers: Mapping[str, TrainedTransformer]  # by level, coarse to fine
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return next(self.vqgan.parameters()).device
 
 
-def load_models(*, codes: Path, vqgan: Path, transformers: Path, device: torch.device) -> Models:
+def load_models(*, vqgan: Path, transformers: Path, device: torch.device) -> Models:
     """Load everything onto `device`.
+
+    Args:
+        vqgan: folder of the VQGAN.
+        transformers: folder with a folder for each level.
+        device: where to compute.
 
     Raises:
         UserError: a file is missing or damaged, or the parts are not of the same VQGAN.
     """
-    store = CodeStore.open(codes)
     model, vqgan_hash = load_vqgan(vqgan)
-    require_same_vqgan(store.vqgan_hash, vqgan_hash, where=codes)
     loaded = {}
-    for grid in store.grids:
-        folder = transformers / grid.level
-        loaded[grid.level] = load_transformer(folder)
-        require_same_vqgan(loaded[grid.level].vqgan_hash, vqgan_hash, where=folder)
-        loaded[grid.level].model.to(device)
-    return Models(codes=store, vqgan=model.to(device), transformers=loaded)
+    for level in model.shape.levels:
+        folder = transformers / level
+        loaded[level] = load_transformer(folder)
+        require_same_vqgan(loaded[level].vqgan_hash, vqgan_hash, where=folder)
+        loaded[level].model.to(device)
+    _refuse_unlike(loaded, transformers)
+    return Models(vqgan=model.to(device), vqgan_hash=vqgan_hash, transformers=loaded)
+
+
+def open_codes(folder: Path, models: Models) -> CodeStore:
+    """Open codes that must be of the models' VQGAN.
+
+    Raises:
+        UserError: they are not, or a file is missing or damaged.
+    """
+    store = CodeStore.open(folder)
+    require_same_vqgan(store.vqgan_hash, models.vqgan_hash, where=folder)
+    return store
+
+
+def _refuse_unlike(loaded: Mapping[str, TrainedTransformer], folder: Path) -> None:
+    """Refuse levels that were trained on other conditions or in another order than the first.
+
+    Where classes of motion begin may differ: each level measures over clips of its own length.
+    """
+    (first, one), *others = loaded.items()
+    for level, other in others:
+        if _likeness(one) != _likeness(other):
+            raise UserError(
+                f"{folder}: the transformers of {first} and {level} were trained on other "
+                "conditions or in another order of codes (transformer.order, "
+                "transformer.conditions); run train-transformer for both on the same codes"
+            )
+
+
+def _likeness(trained: TrainedTransformer) -> tuple[object, ...]:
+    """Give what all levels must have in common."""
+    conditioning = trained.conditioning
+    words = conditioning.vocabulary
+    return (
+        trained.model.shape.order,
+        replace(words, motion_edges=None),
+        conditioning.action_width,
+        conditioning.map_cells,
+    )

@@ -1,142 +1,118 @@
-"""From context frames and a condition to future frames, in codes."""
+"""From conditions and first frames to the frames after them, in codes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange
 
-from cvg.conditions.vocabulary import Vocabulary
-from cvg.config import SampleParams
-from cvg.progress import Steps
-from cvg.sampling.draw import draw, uniforms_of_videos
-from cvg.sampling.filters import keep_top_k, keep_top_p, temper
-from cvg.sampling.guidance import guide
-from cvg.tensors import Float, Int64, Tensor
+from cvg.conditions.condition import Condition
+from cvg.config import DrawParams
+from cvg.sampling.draw import Dice
+from cvg.sampling.guidance import Guidance
+from cvg.sampling.writer import LevelWriter, spread_conditions
+from cvg.tensors import Int64, Tensor
 from cvg.transformer.decoder import Decoder
+from cvg.transformer.model import Goal
+from cvg.transformer.packing import pack
 from cvg.transformer.store import TrainedTransformer
 
-# Caption and label of a video, either of which may be missing.
-Condition = tuple[str | None, str | None]
+# Codes of one frame, `[b, h, w]`, or of successive ones, `[b, t, h, w]`, by level.
+Frames = Mapping[str, Int64[Tensor, "..."]]
 
 
-class LevelWriter:
-    """Writes the codes of one level; with guidance, the null condition is half of the batch."""
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is to be written: several videos of one length.
 
-    def __init__(
-        self,
-        transformer: TrainedTransformer,
-        conditions: Sequence[Condition],
-        settings: SampleParams,
-        *,
-        uniforms: Float[Tensor, "b n"],
-    ) -> None:
-        """Begin before the first frame.
+    Attributes:
+        names: the random numbers of a video follow from the seed and its name.
+        conditions: of each video, from its first frame on.
+        frames: of each video, context included.
+        context: codes of the first frames, each level, `[b, t, h, w]`; None starts from nothing.
+        goal: codes of the last frame, each level, `[b, h, w]`; None leaves the end open.
+        changes: other conditions from a frame on, by the number of the frame.
+    """
 
-        Args:
-            transformer: of the level.
-            conditions: of each video.
-            settings: temperature, filters, guidance.
-            uniforms: random numbers of each video, one for each code to be drawn.
-        """
-        self.layout = transformer.model.layout
-        self._settings = settings
-        self._uniforms = uniforms
-        self._drawn = 0
-        self._guided = settings.guidance_scale != 1
-        numbers = self._numbers(transformer.vocabulary, conditions)
-        self._decoder = Decoder(transformer.model, numbers)
-
-    def feed(self, frame: Int64[Tensor, "b m"]) -> None:
-        """Write a known frame, in the order of the layout."""
-        self._decoder.feed(self._twice(frame))
-
-    def write(self, given: Int64[Tensor, "b n"]) -> Int64[Tensor, "b mp"]:
-        """Draw the predicted codes of the next frame after its given codes."""
-        if given.shape[1]:
-            self._decoder.feed(self._twice(given))
-        codes = []
-        for _ in range(self.layout.predicted.num_codes):
-            logits = self._filter(self._guide(self._decoder.peek()))
-            codes.append(draw(logits.softmax(-1), self._uniforms[:, self._drawn]))
-            self._drawn += 1
-            self._decoder.put(self._twice(codes[-1]))
-        return torch.stack(codes, dim=1)
-
-    def _numbers(
-        self, vocabulary: Vocabulary, conditions: Sequence[Condition]
-    ) -> Int64[Tensor, "b p"]:
-        numbers = vocabulary.encode_all(conditions)
-        if self._guided:
-            numbers = torch.cat([numbers, vocabulary.null(len(conditions))])
-        return numbers.to(self._uniforms.device)
-
-    def _twice(self, codes: Int64[Tensor, "b *n"]) -> Int64[Tensor, "b2 *n"]:
-        return torch.cat([codes, codes]) if self._guided else codes
-
-    def _guide(self, logits: Float[Tensor, "b2 v"]) -> Float[Tensor, "b v"]:
-        if not self._guided:
-            return logits
-        conditional, unconditional = logits.chunk(2)
-        return guide(conditional, unconditional, self._settings.guidance_scale)
-
-    def _filter(self, logits: Float[Tensor, "b v"]) -> Float[Tensor, "b v"]:
-        settings = self._settings
-        logits = temper(logits, settings.temperature)
-        return keep_top_p(keep_top_k(logits, settings.top_k), settings.top_p)
+    names: Sequence[str]
+    conditions: Sequence[Condition]
+    frames: int
+    context: Frames | None = None
+    goal: Frames | None = None
+    changes: Mapping[int, Sequence[Condition]] | None = None
 
 
 def roll_out(
     transformers: Mapping[str, TrainedTransformer],
-    context: Mapping[str, Int64[Tensor, "b given _ _"]],
-    conditions: Sequence[Condition],
-    settings: SampleParams,
+    task: Task,
+    settings: DrawParams,
     *,
-    names: Sequence[str],
     seed: int,
-) -> dict[str, Int64[Tensor, "b t _ _"]]:
-    """Continue videos up to `settings.frames` frames.
+) -> Iterator[dict[str, Int64[Tensor, "b h w"]]]:
+    """Write the frames after the context, and before the goal, one after the other.
+
+    What is kept in memory does not grow with their number.
 
     Args:
-        transformers: of each level, coarse to fine.
-        context: codes of the first frames of each video, each level.
-        conditions: of each video.
-        settings: number of frames, temperature, filters, guidance.
-        names: of the videos; the random numbers of a video follow from the seed and its name.
+        transformers: of all levels, coarse to fine.
+        task: what is to be written.
+        settings: temperature, filters, guidance.
         seed: root seed.
 
-    Returns:
-        codes of all frames, the context's first, each level.
+    Yields:
+        the codes of the next frame, each level.
     """
-    num_context = next(iter(context.values())).shape[1]
-    future = settings.frames - num_context
-    device = next(iter(context.values())).device
-    writers = {}
-    for level, transformer in transformers.items():
-        count = future * transformer.model.layout.predicted.num_codes
-        uniforms = uniforms_of_videos(seed, names, count=count, level=level).to(device)
-        writers[level] = LevelWriter(transformer, conditions, settings, uniforms=uniforms)
-        sequence = writers[level].layout.to_sequence(context)
-        for frame in sequence.unbind(1):
-            writers[level].feed(frame)
-    codes = {level: list(grids.unbind(1)) for level, grids in context.items()}
-    with Steps("sample", total=future) as progress:
-        for _ in range(future):
-            _write_frame(writers, codes)
-            progress.advance()
-    return {level: torch.stack(frames, dim=1) for level, frames in codes.items()}
+    writers = [
+        _begin(transformer, task, settings, seed=seed) for transformer in transformers.values()
+    ]
+    first = 0 if task.context is None else next(iter(task.context.values())).shape[1]
+    for frame in range(first, task.frames - (task.goal is not None)):
+        if task.changes and frame in task.changes:
+            for writer in writers:
+                writer.change(task.changes[frame])
+        yield _write_frame(writers, count=len(task.names))
 
 
-def _write_frame(writers: Mapping[str, LevelWriter], codes: dict[str, list[Tensor]]) -> None:
+def _begin(
+    transformer: TrainedTransformer,
+    task: Task,
+    settings: DrawParams,
+    *,
+    seed: int,
+) -> LevelWriter:
+    """Give the writer of a level, after the context."""
+    layout, conditioning = transformer.model.layout, transformer.conditioning
+    device = transformer.model.head.weight.device
+    scales = settings.guidance.model_dump()
+    guidance = Guidance({kind: scales[kind] for kind in conditioning.kinds})
+    goal = None
+    if task.goal is not None:
+        frames = {level: grids[:, None] for level, grids in task.goal.items()}
+        codes = layout.to_sequence(frames)[:, 0]
+        goal = Goal(codes=guidance.repeat(codes), time=task.frames - 1)
+    conditions = spread_conditions(conditioning, guidance, task.conditions, device=device)
+    decoder = Decoder(pack(transformer.model, settings.packing), conditions, goal=goal)
+    if task.context is not None:
+        decoder.prefill(guidance.repeat(layout.to_sequence(task.context)))
+    level = layout.predicted.level
+    return LevelWriter(
+        decoder,
+        conditioning,
+        guidance,
+        settings,
+        dice=Dice(seed, task.names, level=level, device=device),
+    )
+
+
+def _write_frame(
+    writers: Sequence[LevelWriter], *, count: int
+) -> dict[str, Int64[Tensor, "b h w"]]:
     """Write one frame, coarse to fine; each level is given the levels above it."""
-    written: list[Int64[Tensor, "b n"]] = []
-    for level, writer in writers.items():
-        count = len(codes[level][0])
-        given = (
-            torch.cat(written, dim=1)
-            if written
-            else torch.empty(count, 0, dtype=torch.int64, device=codes[level][0].device)
-        )
-        predicted = writer.write(given)
-        written.append(predicted)
-        rows = writer.layout.predicted.rows
-        codes[level].append(rearrange(predicted, "b (h w) -> b h w", h=rows))
+    written = torch.empty(count, 0, dtype=torch.int64, device=writers[0].device)
+    grids: dict[str, Int64[Tensor, "b h w"]] = {}
+    for writer in writers:
+        predicted = writer.write(written)
+        written = torch.cat([written, predicted], dim=1)
+        grid = writer.layout.predicted
+        grids[grid.level] = rearrange(predicted, "b (h w) -> b h w", h=grid.rows)
+    return grids

@@ -1,24 +1,22 @@
 """Continuing held-out clips: which clips, and through which models."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from cvg.codes.batches import gather_codes
 from cvg.codes.store import CodeStore
 from cvg.config import SampleParams
 from cvg.errors import UserError
-from cvg.frames.pixels import to_channels_last, to_stored
-from cvg.frames.samples import SampledClip, Samples, true_clips
+from cvg.frames.samples import SampledClip, Samples
 from cvg.frames.store import FrameStore
+from cvg.progress import Steps
+from cvg.sampling.decode import decode_frames
 from cvg.sampling.models import Models
-from cvg.sampling.rollout import roll_out
+from cvg.sampling.rollout import Task, roll_out
 from cvg.segments import Window, Windows
-from cvg.tensors import Int64, Tensor
-from cvg.transformer.store import TrainedTransformer
-from cvg.vqgan.model import Vqgan
+from cvg.transformer.conditioning import known_conditions
 
 VIDEOS_AT_ONCE = 32
 
@@ -41,62 +39,66 @@ def held_out_windows(store: CodeStore, *, frames: int, count: int) -> list[Windo
 
 def sample_clips(
     models: Models,
+    codes: CodeStore,
     frames: FrameStore,
     settings: SampleParams,
     *,
     seed: int,
-    device: torch.device,
 ) -> Samples:
-    """Continue held-out clips from their first frames and their condition.
+    """Continue held-out clips from their first frames and their conditions.
 
     Args:
-        models: codes, VQGAN and transformers.
-        frames: the store of the real frames, which stand in front of each sample.
-        settings: number of clips and frames, temperature, filters, guidance.
+        models: VQGAN and transformers.
+        codes: of the clips, by the same VQGAN.
+        frames: the store of the real frames, which stand where they were given.
+        settings: number of clips and frames, what is given, how codes are drawn.
         seed: root seed.
-        device: where the models are.
     """
-    store, transformers = models.codes, models.transformers
-    windows = held_out_windows(store, frames=settings.frames, count=settings.clips)
+    windows = held_out_windows(codes, frames=settings.frames, count=settings.clips)
     clips = [_describe(window) for window in windows]
     _warn_of_shortage(len(clips), settings)
-    _warn_of_unknown_words(clips, transformers)
-    parts = []
-    for first in range(0, len(windows), VIDEOS_AT_ONCE):
-        batch = slice(first, first + VIDEOS_AT_ONCE)
-        context = {
-            level: codes[:, : settings.context_frames].to(device)
-            for level, codes in _true_codes(store, windows[batch], transformers).items()
-        }
-        codes = roll_out(
-            transformers,
-            context,
-            [(clip.caption, clip.label) for clip in clips[batch]],
-            settings,
-            names=[clip.name for clip in clips[batch]],
-            seed=seed,
-        )
-        parts.append(decode_clips(models.vqgan, codes))
+    _warn_of_unknown_words(clips, models, settings)
     samples = Samples(
-        frames=np.concatenate(parts),
+        frames=np.stack([frames.window(w.segment, w.start, w.length) for w in windows]),
         clips=clips,
         context_frames=settings.context_frames,
-        vqgan_hash=store.vqgan_hash,
+        goal=settings.goal,
+        vqgan_hash=codes.vqgan_hash,
     )
-    # The context was given as pixels: what the codes make of it is no prediction.
-    context = slice(settings.context_frames)
-    samples.frames[:, context] = true_clips(frames, samples)[:, context]
+    # What is given stays as it is: what the codes make of it is no prediction.
+    first = settings.context_frames
+    with Steps("sample", total=(settings.frames - first - settings.goal) * len(windows)) as steps:
+        for start in range(0, len(windows), VIDEOS_AT_ONCE):
+            part = slice(start, start + VIDEOS_AT_ONCE)
+            task = continuation(models, codes, windows[part], settings)
+            written = []
+            for frame in roll_out(models.transformers, task, settings, seed=seed):
+                written.append(frame)
+                steps.advance(len(task.names))
+            samples.frames[part, first : first + len(written)] = decode_frames(
+                models.vqgan, written
+            )
     return samples
 
 
-@torch.no_grad()
-def decode_clips(vqgan: Vqgan, codes: Mapping[str, Int64[Tensor, "b t _ _"]]) -> np.ndarray:
-    """Decode codes of clips to uint8 frames `[b, t, h, w, 3]`, one clip at a time."""
-    clips = []
-    for clip in range(len(next(iter(codes.values())))):
-        frames = vqgan.decode({level: grids[clip] for level, grids in codes.items()})
-        clips.append(to_channels_last(to_stored(frames)).cpu().numpy())
-    return np.stack(clips)
+def continuation(
+    models: Models, store: CodeStore, windows: Sequence[Window], settings: SampleParams
+) -> Task:
+    """Give the task of continuing windows from their first frames and conditions."""
+    transformer = list(models.transformers.values())[-1]
+    layout = transformer.model.layout
+    batch = gather_codes(store, windows, layout=layout)
+    codes = layout.from_sequence(batch.sequence.to(models.device))
+    count = settings.context_frames
+    return Task(
+        names=[_describe(window).name for window in windows],
+        conditions=known_conditions(
+            batch, transformer.conditioning.vocabulary, kinds=settings.conditions
+        ),
+        frames=settings.frames,
+        context={level: grids[:, :count] for level, grids in codes.items()} if count else None,
+        goal={level: grids[:, -1] for level, grids in codes.items()} if settings.goal else None,
+    )
 
 
 def _warn_of_shortage(found: int, settings: SampleParams) -> None:
@@ -108,10 +110,12 @@ def _warn_of_shortage(found: int, settings: SampleParams) -> None:
 
 
 def _warn_of_unknown_words(
-    clips: list[SampledClip], transformers: Mapping[str, TrainedTransformer]
+    clips: list[SampledClip], models: Models, settings: SampleParams
 ) -> None:
-    vocabulary = next(iter(transformers.values())).vocabulary
-    words = {word for clip in clips for word in vocabulary.unknown_words(clip.caption or "")}
+    if "caption" not in settings.conditions:
+        return
+    conditioning = next(iter(models.transformers.values())).conditioning
+    words = {word for clip in clips for word in conditioning.unknown_words(clip.caption or "")}
     if words:
         sys.stderr.write(
             f"WARNING: words that no training caption has are ignored: {', '.join(sorted(words))}\n"
@@ -129,11 +133,3 @@ def _describe(window: Window) -> SampledClip:
         caption=segment.caption,
         label=segment.label,
     )
-
-
-def _true_codes(
-    store: CodeStore, windows: list[Window], transformers: Mapping[str, TrainedTransformer]
-) -> dict[str, Int64[Tensor, "b t _ _"]]:
-    """Read the codes of windows, all levels."""
-    layout = list(transformers.values())[-1].model.layout
-    return layout.from_sequence(gather_codes(store, windows, layout=layout).sequence)

@@ -20,7 +20,9 @@ def write_videos(folder: Path, samples: Samples, *, store: FrameStore, fps: floa
         zip(true_clips(store, samples), samples.frames, strict=True)
     ):
         marked = [
-            mark_context(np.asarray(video), context_frames=samples.context_frames)
+            mark_context(
+                np.asarray(video), context_frames=samples.context_frames, goal=samples.goal
+            )
             for video in (truth, sample)
         ]
         pairs.append(side_by_side(marked, names=("truth", "sample"), scale=SCALE))

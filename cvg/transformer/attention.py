@@ -1,11 +1,13 @@
-"""Attention over a condition prefix and a window of frames, with rotary positions in time.
+"""Attention over a condition prefix, anchor frames and a window of frames.
 
 Sources: Vaswani et al. 2017, arXiv:1706.03762, sec. 3.2 (attention); Su et al. 2021,
 arXiv:2104.09864, eq. 34 (rotary positions). Unusual here: codes see the prefix without rotation,
-so that the condition is equally near at every frame however long the video. The product is written
-out, because one softmax runs over rotated and unrotated scores.
+so that the condition is equally near at every frame however long the video, and anchor frames at
+a distance in time that is bounded. The product is written out, because one softmax runs over scores
+of differently rotated queries.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,19 +20,32 @@ from cvg.tensors import Bool, Float, Int64, Tensor
 WAVE_BASE = 100.0
 
 
-def rotate_in_time(
-    vectors: Float[Tensor, "b a n e"], times: Int64[Tensor, "n"]
-) -> Float[Tensor, "b a n e"]:
-    """Turn pairs of components by angles proportional to the frame number.
+@dataclass(frozen=True, kw_only=True)
+class Rotation:
+    """Cosines and sines of the angles of some times; made once, used by every layer."""
 
-    The product of two rotated vectors depends on the difference of their times only.
-    """
-    half = vectors.shape[-1] // 2
-    exponents = torch.arange(half, device=vectors.device, dtype=torch.float32) / half
-    angles = times[:, None] * WAVE_BASE**-exponents
-    cosine, sine = angles.cos().to(vectors.dtype), angles.sin().to(vectors.dtype)
-    first, second = vectors[..., :half], vectors[..., half:]
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+    cosines: Float[Tensor, "n e"]
+    sines: Float[Tensor, "n e"]
+
+    @classmethod
+    def at(cls, times: Int64[Tensor, "n"], *, head_width: int, dtype: torch.dtype) -> "Rotation":
+        """Prepare the rotation of `n` positions at `times`, in frames.
+
+        Angles are computed in double precision: late in a long video, single precision would lose
+        what tells two successive frames apart.
+        """
+        half = head_width // 2
+        exponents = torch.arange(half, device=times.device, dtype=torch.float64) / half
+        angles = (times[:, None] * WAVE_BASE**-exponents).repeat(1, 2)
+        signs = torch.ones_like(angles)
+        signs[:, :half] = -1
+        return cls(cosines=angles.cos().to(dtype), sines=(angles.sin() * signs).to(dtype))
+
+    def turn(self, vectors: Float[Tensor, "b a n e"]) -> Float[Tensor, "b a n e"]:
+        """Turn pairs of components; products then depend on the difference of times only."""
+        half = vectors.shape[-1] // 2
+        swapped = torch.cat([vectors[..., half:], vectors[..., :half]], dim=-1)
+        return vectors * self.cosines + swapped * self.sines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +58,7 @@ class KeysValues:
 
 
 class Attention(nn.Module):
-    """Multi-head attention of codes to a prefix and to other codes."""
+    """Projections of multi-head attention."""
 
     def __init__(self, width: int, heads: int) -> None:
         """Make projections for `heads` heads of width / heads numbers each."""
@@ -65,23 +80,21 @@ class Attention(nn.Module):
         return self.project_out(rearrange(mixed, "b a n e -> b n (a e)"))
 
 
-def attend(queries: Float[Tensor, "b a n e"], to: KeysValues) -> Float[Tensor, "b a n e"]:
-    """Mix values by the softmax of query-key products."""
-    return _scores(queries, to).softmax(-1) @ to.values
-
-
-def attend_both(
-    queries: Float[Tensor, "b a n e"],
-    rotated: Float[Tensor, "b a n e"],
-    *,
-    prefix: KeysValues,
-    codes: KeysValues,
+def attend(
+    parts: Sequence[tuple[Float[Tensor, "b a n e"], KeysValues]],
 ) -> Float[Tensor, "b a n e"]:
-    """One softmax over the prefix, seen by `queries`, and the codes, seen by `rotated`."""
-    scores = [_scores(queries, prefix), _scores(rotated, codes)]
-    weights = torch.cat(scores, dim=-1).softmax(-1)
-    to_prefix, to_codes = weights.split([part.shape[-1] for part in scores], dim=-1)
-    return to_prefix @ prefix.values + to_codes @ codes.values
+    """Mix values by one softmax over the query-key products of all parts.
+
+    Args:
+        parts: what is looked at, each with the queries that look at it.
+    """
+    scores = [_scores(queries, seen) for queries, seen in parts]
+    weights = torch.cat(scores, dim=-1).softmax(-1).to(parts[0][1].values.dtype)
+    shares = weights.split([part.shape[-1] for part in scores], dim=-1)
+    mixed = shares[0] @ parts[0][1].values
+    for share, (_, seen) in zip(shares[1:], parts[1:], strict=True):
+        mixed = mixed + share @ seen.values
+    return mixed
 
 
 def _scores(queries: Float[Tensor, "b a n e"], to: KeysValues) -> Float[Tensor, "b a n k"]:

@@ -1,56 +1,162 @@
-"""What decoding keeps: keys and values of the prefix, and of the last frames in a ring."""
+"""What decoding keeps: keys and values of the prefix, of anchors, and of the last frames in a ring.
 
+All keys of a layer lie in one array, prefix | first frame | goal | ring, each turned as the
+queries of the present frame need it, so that a new code looks at everything with one product. They
+lie transposed, because one query then reads cold keys nearly twice as fast. Keys of the ring carry
+their own time and are turned once. The others are turned again at the start of every frame. The
+work of a code does not grow with the length of a video, nor does the memory.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from cvg.tensors import Bool, Float, Tensor
+from cvg.tensors import Float, Tensor
 from cvg.transformer.attention import KeysValues
+from cvg.transformer.model import Goal, Seen, Transformer
 
 
 @dataclass
 class LayerCache:
     """Keys and values of one layer."""
 
-    prefix: KeysValues
-    keys: Float[Tensor, "b a r e"]  # rotated; r = window * places
-    values: Float[Tensor, "b a r e"]
+    fixed: Float[Tensor, "b a f e"]  # keys of prefix, first frame and goal, without rotation
+    keys: Float[Tensor, "b a e k"]  # turned
+    values: Float[Tensor, "b a k e"]
 
 
 class Cache:
-    """A ring of the last `window` frames: constant memory, no limit on the number of frames.
+    """Keys and values of all layers, and where the next code belongs.
 
-    Frame t lives in slot t % window. Keys carry their time in their rotation, so their order in
-    the ring does not matter; what must not be seen (frames never written, the rest of the frame
-    that is being overwritten) is masked.
+    Frame t lives in slot t % window of the ring. Keys carry their time in their rotation, so their
+    order in the ring does not matter; what must not be seen (frames never written, the rest of the
+    frame that is being overwritten) has a bias of minus infinity.
+
+    Attributes:
+        layers: first to last.
+        frame: the frame being written.
+        place: the next place in it.
     """
 
-    def __init__(self, layers: list[LayerCache], *, window: int, num_places: int) -> None:
-        """Wrap prepared layers with an empty ring."""
-        self.layers = layers
-        self.window = window
-        self.num_places = num_places
-        self.frame = 0  # the frame being written
-        self.place = 0  # the next place in it
+    def __init__(
+        self, model: Transformer, prefix: Sequence[KeysValues], *, goal: Goal | None = None
+    ) -> None:
+        """Make room, empty but for the prefix.
+
+        Args:
+            model: whose layers these are.
+            prefix: what each layer sees of the condition.
+            goal: in which the videos end; its keys and values follow by `set_goal`.
+        """
+        shape, first = model.shape, prefix[0]
+        b, a, num_prefix, e = first.keys.shape
+        self._model, self._window, self._places = model, shape.window, model.layout.num_places
+        self._goal_time = None if goal is None else goal.time
+        self._prefix = slice(num_prefix)
+        # What no anchor needs takes no room: it would be read for every code.
+        self._first = slice(num_prefix, num_prefix + self._places * shape.keep_first)
+        self._goal = slice(self._first.stop, self._first.stop + self._places * (goal is not None))
+        self._ring = slice(self._goal.stop, self._goal.stop + self._window * self._places)
+        self.layers = [
+            LayerCache(
+                fixed=first.keys.new_zeros(b, a, self._goal.stop, e),
+                keys=first.keys.new_zeros(b, a, e, self._ring.stop),
+                values=first.keys.new_zeros(b, a, self._ring.stop, e),
+            )
+            for _ in prefix
+        ]
+        self._bias = first.keys.new_zeros(b, 1, 1, self._ring.stop)
+        self.frame = 0
+        self.place = 0
+        self.set_prefix(prefix)
+
+    def set_prefix(self, prefix: Sequence[KeysValues]) -> None:
+        """Put in what is seen of a condition, from `begin_frame` on."""
+        for layer, seen in zip(self.layers, prefix, strict=True):
+            layer.fixed[:, :, self._prefix] = seen.keys
+            layer.values[:, :, self._prefix] = seen.values
+        padding = ~prefix[0].visible
+        self._bias[..., self._prefix] = 0
+        self._bias[..., self._prefix].masked_fill_(padding, -torch.inf)
+
+    def set_goal(self, goal: Sequence[Seen]) -> None:
+        """Put in what each layer has made of the goal."""
+        for layer, seen in zip(self.layers, goal, strict=True):
+            layer.fixed[:, :, self._goal] = seen.keys
+            layer.values[:, :, self._goal] = seen.values
+
+    def set_frames(self, layers: Sequence[Seen], *, count: int) -> None:
+        """Put in the first `count` frames at once, as a pass over them has left them."""
+        m = self._places
+        kept = range(max(0, count - self._window), count)
+        times = torch.tensor(kept, device=self._bias.device).repeat_interleave(m)
+        rotation = self._model.rotation(times, self._bias.dtype)
+        slots = torch.cat([self._slot(frame) for frame in kept])
+        for layer, seen in zip(self.layers, layers, strict=True):
+            turned = rotation.turn(seen.keys[:, :, kept.start * m :])
+            layer.keys[..., slots] = turned.transpose(-2, -1)
+            layer.values[:, :, slots] = seen.values[:, :, kept.start * m :]
+            if self._model.shape.keep_first:
+                layer.fixed[:, :, self._first] = seen.keys[:, :, :m]
+                layer.values[:, :, self._first] = seen.values[:, :, :m]
+        self.frame = count
+
+    def begin_frame(self) -> None:
+        """Turn what is not of the ring to the present frame, and settle what is in sight."""
+        now, reach = self.frame, self._model.shape.reach
+        times = torch.full((self._goal.stop,), now)
+        times[self._first] -= min(now, reach)
+        if self._goal_time is not None:
+            times[self._goal] -= max(-reach, min(now - self._goal_time, reach))
+        rotation = self._model.rotation(times.to(self._bias.device), self._bias.dtype)
+        for layer in self.layers:
+            layer.keys[..., : self._goal.stop] = rotation.turn(layer.fixed).transpose(-2, -1)
+        first_is_seen = self._model.shape.keep_first and now >= self._window
+        self._bias[..., self._first] = 0 if first_is_seen else -torch.inf
+        # Until the ring has been filled once, slots behind the present frame are unwritten.
+        written = min(now, self._window) * self._places
+        self._bias[..., self._ring.start : self._ring.start + written] = 0
+        self._bias[..., self._ring.start + written :] = -torch.inf
+        self._bias[..., self._slot(now)] = -torch.inf
 
     def slots(self, count: int) -> slice:
         """Give where the next `count` places of the present frame are kept."""
-        start = (self.frame % self.window) * self.num_places + self.place
+        start = self._ring.start + (self.frame % self._window) * self._places + self.place
         return slice(start, start + count)
 
-    def visible(self, count: int) -> Bool[Tensor, "n r"]:
-        """Say what each of the next `count` places may look at."""
-        size = self.window * self.num_places
-        slot = torch.arange(size, device=self.layers[0].keys.device)
-        in_present = slot // self.num_places == self.frame % self.window
-        # Until the ring has been filled once, slots behind the present frame are unwritten.
-        written = slot // self.num_places < min(self.frame, self.window)
-        places = torch.arange(self.place, self.place + count, device=slot.device)
-        earlier = slot % self.num_places <= places[:, None]
-        return torch.where(in_present, earlier, written)
+    def bias(self, count: int, *, causal: bool) -> Float[Tensor, "b 1 _ k"]:
+        """Say what each of the next `count` places may look at: 0, or minus infinity.
+
+        One row where all may look at the same.
+
+        Args:
+            count: of places.
+            causal: whether each sees of its own frame only itself and what is before it.
+        """
+        slots = self.slots(count)
+        self._bias[..., slots] = 0
+        if count == 1 or not causal:
+            return self._bias
+        bias = self._bias.repeat(1, 1, count, 1)
+        after = torch.ones(count, count, dtype=torch.bool, device=bias.device).triu(1)
+        bias[..., slots].masked_fill_(after, -torch.inf)
+        return bias
 
     def advance(self, count: int) -> None:
         """Go on by `count` places, into the next frame at the end of one."""
         self.place += count
-        if self.place == self.num_places:
-            self.frame, self.place = self.frame + 1, 0
+        if self.place < self._places:
+            return
+        if self.frame == 0 and self._model.shape.keep_first:
+            # At time 0, turned keys are those without rotation.
+            for layer in self.layers:
+                start = self._ring.start
+                first = layer.keys[..., start : start + self._places]
+                layer.fixed[:, :, self._first] = first.transpose(-2, -1)
+                layer.values[:, :, self._first] = layer.values[:, :, start : start + self._places]
+        self.frame, self.place = self.frame + 1, 0
+
+    def _slot(self, frame: int) -> Tensor:
+        start = self._ring.start + (frame % self._window) * self._places
+        return torch.arange(start, start + self._places, device=self._bias.device)

@@ -1,88 +1,226 @@
-"""Writing videos place by place; computes exactly what `Transformer.forward` computes."""
+"""Writing videos code by code; computes what `Transformer.forward` computes."""
 
 import torch
+import torch.nn.functional as F
+from einops import rearrange
 
-from cvg.tensors import Float, Int64, Tensor
+from cvg.conditions.batch import Conditions
+from cvg.tensors import Bool, Float, Int64, Tensor
 from cvg.transformer.cache import Cache, LayerCache
-from cvg.transformer.model import Transformer
+from cvg.transformer.model import Block, Goal
+from cvg.transformer.packing import PackedBlock, PackedTransformer
+
+ONE_PASS_FRAMES = 16
 
 
 class Decoder:
-    """The state of videos that are being written, all at the same place of the same frame."""
+    """The state of videos that are being written, all at the same place of the same frame.
 
-    def __init__(self, model: Transformer, conditions: Int64[Tensor, "b p"]) -> None:
+    Frame by frame: `begin` it; `give` the codes that are known. Then, in raster order, `peek` at
+    the logits of a place and `put` its code, place after place. In parallel order, `look` at the
+    logits of all places as often as need be, and `give` all codes of the frame in the end.
+
+    Attributes:
+        model: that writes.
+    """
+
+    def __init__(
+        self, packed: PackedTransformer, conditions: Conditions, *, goal: Goal | None = None
+    ) -> None:
         """Begin before the first frame of videos with these conditions.
 
         Args:
-            model: in evaluation mode.
+            packed: in evaluation mode.
             conditions: of each video.
+            goal: the frame in which they end.
         """
-        self._model = model
+        self._packed, self.model = packed, packed.model
+        self._conditions, self._goal = conditions, goal
+        embedding, m = self.model.code_embedding, self.model.layout.num_places
         with torch.no_grad():
-            prefix, self._added = model.see_condition(conditions)
-            self._table = model.code_embedding.table()
-        num_places, window = model.layout.num_places, model.shape.window
-        layers = []
-        for seen in prefix:
-            b, a, _, e = seen.keys.shape
-            ring = seen.keys.new_zeros(b, a, window * num_places, e)
-            layers.append(LayerCache(prefix=seen, keys=ring, values=ring.clone()))
-        self._cache = Cache(layers, window=window, num_places=num_places)
-        self._codes = torch.zeros(
-            len(conditions), num_places, dtype=torch.int64, device=conditions.device
-        )
-        self._before = model.code_embedding.start.detach().expand(len(conditions), -1)
-        self._brought = model.code_embedding.first_frame(len(conditions)).detach()
+            prefix, self._added = self.model.see_condition(conditions)
+            self._table = embedding.table()
+            self._cache = Cache(self.model, prefix, goal=goal)
+            if goal is not None:
+                self._cache.set_goal(self.model.see_goal(goal, prefix, self._added))
+        self._codes = conditions.prefix.new_zeros(len(conditions), m)
+        self._vectors = self._added[:, None].repeat(1, m, 1)  # of the codes of the present frame
+        self._base = self._vectors.clone()  # what its places have besides their input
+        self._before = self._added  # input of its first place in raster order
         self._previous: Int64[Tensor, "b m"] | None = None
+        self._earlier: Int64[Tensor, "b m"] | None = None  # one frame before `_previous`
+        self._times = self.model.rotation(torch.zeros_like(self._codes[0, :1]), self._table.dtype)
+
+    @property
+    def frame(self) -> int:
+        """The number of the frame being written, or to be begun."""
+        return self._cache.frame
 
     @torch.no_grad()
-    def feed(self, codes: Int64[Tensor, "b n"]) -> Float[Tensor, "b n v"]:
-        """Write known codes at the next places of the present frame.
+    def prefill(self, sequence: Int64[Tensor, "b t m"]) -> None:
+        """Write the first frames; nothing may have been written before.
+
+        One pass does the first `ONE_PASS_FRAMES`; those after them are given one by one, because
+        the memory of a pass grows with the square of its frames.
+        """
+        assert self._cache.frame == self._cache.place == 0
+        count = min(sequence.shape[1], ONE_PASS_FRAMES)
+        self._prefill_at_once(sequence[:, :count])
+        for frame in sequence[:, count:].unbind(1):
+            self.begin()
+            self.give(frame)
+
+    def _prefill_at_once(self, sequence: Int64[Tensor, "b t m"]) -> None:
+        count = sequence.shape[1]
+        passed = self.model.process(sequence, self._conditions.frames(count), goal=self._goal)
+        self._cache.set_frames(passed.layers, count=count)
+        self._previous = sequence[:, -1]
+        self._earlier = sequence[:, -2] if count > 1 else None
+
+    def rewind(self) -> None:
+        """Take back the frame that was written last, once; it may then be written otherwise."""
+        assert self._cache.place == 0 < self._cache.frame
+        self._cache.frame -= 1
+        self._previous = self._earlier
+
+    @torch.no_grad()
+    def change(self, conditions: Conditions) -> None:
+        """Go on with other conditions from the next frame on."""
+        self._conditions = conditions
+        prefix, self._added = self.model.see_condition(conditions)
+        self._cache.set_prefix(prefix)
+        if self._goal is not None:
+            self._cache.set_goal(self.model.see_goal(self._goal, prefix, self._added))
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Begin the next frame."""
+        assert self._cache.place == 0
+        embedding, count = self.model.code_embedding, len(self._added)
+        self._cache.begin_frame()
+        now = torch.full_like(self._codes[0, :1], self._cache.frame)
+        self._times = self.model.rotation(now, self._table.dtype)
+        if self._previous is None:
+            brought, self._before = embedding.first_frame(count), embedding.start.expand(count, -1)
+        else:
+            vectors = embedding.look_up(self._table, self._previous)
+            brought, self._before = embedding.next_frame(vectors), vectors[:, -1]
+        per_frame = self.model.frame_embedding(self._conditions.frame(self._cache.frame))
+        if isinstance(per_frame, Tensor) and per_frame.ndim == 4:
+            per_frame = per_frame[:, 0]
+        self._base = brought + self._added[:, None] + per_frame
+
+    @torch.no_grad()
+    def give(self, codes: Int64[Tensor, "b n"]) -> Float[Tensor, "b n v"]:
+        """Write known codes at the next places of the frame; in parallel order all of them.
 
         Returns:
-            the logits of those places, each from the codes before it; at given places they mean
-            nothing, no code is predicted there.
+            the logits of those places; they mean something in raster order and at predicted places.
         """
-        first, count = self._cache.place, codes.shape[1]
-        self._codes[:, first : first + count] = codes
-        logits = self._process(first, count)
-        if self._cache.place == 0:
-            self._begin_frame()
+        places = slice(self._cache.place, self._cache.place + codes.shape[1])
+        self._write(codes, places)
+        inputs = self._vectors[:, places]
+        if self._raster:
+            inputs = torch.cat([self._input(places.start)[:, None], inputs[:, :-1]], dim=1)
+        features = self._base[:, places] + self._above(places) + inputs
+        logits = self._predict(self._pass(features), places)
+        self._advance(codes.shape[1])
         return logits
 
     @torch.no_grad()
     def peek(self) -> Float[Tensor, "b v"]:
         """Give the logits of the next place; its code must follow by `put`."""
-        return self._process(self._cache.place, 1)[:, 0]
+        place = self._cache.place
+        if place == self.model.layout.num_given:
+            # All given codes are there, so what lies above every predicted place is known.
+            predicted = slice(place, None)
+            self._base[:, predicted] += self._above(predicted)
+        features = self._base[:, place : place + 1] + self._input(place)[:, None]
+        return self._predict(self._pass(features), slice(place, place + 1))[:, 0]
 
     @torch.no_grad()
     def put(self, codes: Int64[Tensor, "b"]) -> None:
         """Write the codes of the place whose logits `peek` gave."""
-        self._codes[:, self._cache.place - 1] = codes
-        if self._cache.place == 0:
-            self._begin_frame()
+        self._write(codes[:, None], slice(self._cache.place, self._cache.place + 1))
+        self._advance(1)
 
-    def _process(self, first: int, count: int) -> Float[Tensor, "b n v"]:
-        embedding = self._model.code_embedding
-        frames = embedding.look_up(self._table, self._codes)
-        features = self._brought + embedding.within_frame(frames, self._before)
-        places = slice(first, first + count)
-        features = features[:, places] + self._added[:, None]
-        for block, layer in zip(self._model.layers, self._cache.layers, strict=True):
-            features = block.cached(features, layer=layer, cache=self._cache)
-        self._cache.advance(count)
-        return self._model.predict(features, self._repeated(places))
+    @torch.no_grad()
+    def look(
+        self, codes: Int64[Tensor, "b m"], hidden: Bool[Tensor, "b mp"]
+    ) -> Float[Tensor, "b mp v"]:
+        """Give the logits of all predicted places, where the hidden codes are not known."""
+        assert self._cache.place == 0
+        everything, given = slice(0, codes.shape[1]), self.model.layout.num_given
+        self._write(codes, everything)
+        embedding = self.model.code_embedding
+        inputs = self._vectors.clone()
+        inputs[:, given:] = torch.where(hidden[..., None], embedding.hidden, inputs[:, given:])
+        features = self._base + self._above(everything) + inputs
+        return self._predict(self._pass(features), everything)[:, given:]
 
-    def _repeated(self, places: slice) -> Int64[Tensor, "b n"] | None:
-        """Give the codes one frame before; at given places any, nothing is predicted there."""
+    @property
+    def _raster(self) -> bool:
+        return self.model.shape.order == "raster"
+
+    def _write(self, codes: Int64[Tensor, "b n"], places: slice) -> None:
+        self._codes[:, places] = codes
+        offsets = self.model.code_embedding.offsets[places]
+        self._vectors[:, places] = F.embedding(codes + offsets, self._table)
+
+    def _input(self, place: int) -> Float[Tensor, "b d"]:
+        """Give the vector of the code before a place."""
+        return self._vectors[:, place - 1] if place else self._before
+
+    def _above(self, places: slice) -> Float[Tensor, "b n d"] | float:
+        """Give what places take from the codes above them; those of the coarsest grid, nothing."""
+        embedding, layout = self.model.code_embedding, self.model.layout
+        last = layout.num_places if places.stop is None else places.stop
+        if last <= layout.grids[0].num_codes:
+            return 0.0
+        above = embedding.parent_projection(self._vectors[:, embedding.parents[places]])
+        return above * embedding.is_child[places, None]
+
+    def _predict(self, features: Float[Tensor, "b n d"], places: slice) -> Float[Tensor, "b n v"]:
         if self._previous is None:
-            return None
-        largest = self._model.layout.predicted.codebook_size - 1
-        return self._previous[:, places].clamp(max=largest)
+            return self.model.predict(features, None)
+        # At given places any code will do, nothing is predicted there.
+        largest = self.model.layout.predicted.codebook_size - 1
+        return self.model.predict(features, self._previous[:, places].clamp(max=largest))
 
-    def _begin_frame(self) -> None:
-        embedding = self._model.code_embedding
-        frames = embedding.look_up(self._table, self._codes)
-        self._previous = self._codes.clone()
-        self._before = frames[:, -1]
-        self._brought = embedding.next_frame(frames)
+    def _pass(self, features: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Pass the next places through all layers, and keep their keys and values."""
+        count = features.shape[1]
+        slots = self._cache.slots(count)
+        bias = self._cache.bias(count, causal=self._raster)
+        for block, packed, layer in zip(
+            self.model.layers, self._packed.blocks, self._cache.layers, strict=True
+        ):
+            features = self._layer(features, block, packed, layer, slots=slots, bias=bias)
+        return features
+
+    def _layer(
+        self,
+        features: Float[Tensor, "b n d"],
+        block: Block,
+        packed: PackedBlock,
+        layer: LayerCache,
+        *,
+        slots: slice,
+        bias: Float[Tensor, "b 1 _ k"],
+    ) -> Float[Tensor, "b n d"]:
+        projected = packed.project_in(block.attention_norm(features))
+        heads = rearrange(projected, "b n (s a e) -> b (s a) n e", s=3, a=block.attention.heads)
+        a = block.attention.heads
+        turned = self._times.turn(heads[:, : 2 * a])
+        layer.keys[..., slots] = turned[:, a:].transpose(-2, -1)
+        layer.values[:, :, slots] = heads[:, 2 * a :]
+        scores = turned[:, :a] * turned.shape[-1] ** -0.5 @ layer.keys + bias
+        mixed = scores.softmax(-1) @ layer.values
+        features = features + packed.project_out(rearrange(mixed, "b a n e -> b n (a e)"))
+        wide = F.gelu(packed.widen(block.network_norm(features)))
+        return features + packed.narrow(wide)
+
+    def _advance(self, count: int) -> None:
+        self._cache.advance(count)
+        if self._cache.place == 0:
+            self._earlier, self._previous = self._previous, self._codes.clone()

@@ -1,12 +1,16 @@
-"""The transformer over codes: one class for both levels, told apart by their layout alone.
+"""The transformer over codes: one class for all levels, told apart by their layout alone.
 
 What is unusual, besides what cvg/transformer/attention.py says:
 
-- the sequence of a video is frame after frame; position i has code i - 1 as input and predicts
-  code i;
-- a position sees the condition, its own frame up to itself, and window - 1 whole frames before
-  it: in training by a mask, in decoding by a ring of keys and values. Both compute the same, so
-  that videos of any length can be written in constant memory;
+- the sequence of a video is frame after frame. In raster order, position i has code i - 1 as input
+  and predicts code i. In parallel order, a frame whose codes are hidden in part is a sequence of
+  its own beside the video, sees the frames before it, and all its hidden codes are predicted at
+  once (Chang et al. 2022, arXiv:2202.04200);
+- a position sees the condition, its own frame, and window - 1 whole frames before it: in training
+  by a mask, in decoding by a ring of keys and values. Both compute the same, so that videos of any
+  length can be written in constant memory;
+- anchors are frames that are seen from however far away: the first frame, where it is kept, and a
+  goal, the frame in which a video is to end;
 - the codes of the previous frame also enter aligned, through a 3x3 convolution at each place, and
   so does the coarser code above each place: a place need not search for its own past;
 - besides logits of its own, each place has a logit for repeating the code of the previous frame at
@@ -15,9 +19,11 @@ What is unusual, besides what cvg/transformer/attention.py says:
   do not change, or change to a code that looks alike; this is learned from few videos, where the
   same for each of hundreds of codes is not;
 - codes enter as their codebook vectors besides a table of their own;
-- the condition is added at every position, besides being a prefix that every position sees.
+- the condition is added at every position, besides being a prefix that every position sees. What
+  changes from frame to frame, actions and maps, is added at the places of its frame.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -26,10 +32,11 @@ from einops import rearrange
 from torch import nn
 
 from cvg.codes.layout import Layout
+from cvg.conditions.batch import Conditions
+from cvg.config import Order
 from cvg.tensors import Bool, Float, Int64, Tensor
-from cvg.transformer.attention import Attention, KeysValues, attend, attend_both, rotate_in_time
-from cvg.transformer.cache import Cache, LayerCache
-from cvg.transformer.embedding import CodeEmbedding, ConditionEmbedding
+from cvg.transformer.attention import Attention, KeysValues, Rotation, attend
+from cvg.transformer.embedding import CodeEmbedding, FrameEmbedding, PrefixEmbedding
 
 INITIAL_DEVIATION = 0.02
 
@@ -42,10 +49,40 @@ class TransformerShape:
     layers: int
     heads: int
     window: int  # frames
+    order: Order
+    keep_first: bool  # whether the first frame is always in sight
+    reach: int  # largest distance, in frames, at which an anchor is seen
     dropout: float
     code_dim: int
-    num_conditions: int  # distinct numbers in a condition
-    condition_length: int  # numbers in a condition
+    num_conditions: int  # distinct numbers in a prefix
+    condition_length: int  # numbers in a prefix
+    sentence_width: int = 0  # of the vector of a caption; 0: none
+    action_width: int = 0  # numbers in an action; 0: none
+    map_cells: int = 0  # rows and columns of a map; 0: none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """The frame in which videos are to end."""
+
+    codes: Int64[Tensor, "b m"]
+    time: int  # number of the frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchor:
+    """A frame in one layer, seen from far away."""
+
+    seen: KeysValues  # keys without rotation
+    ages: Rotation  # of the distance from each query, bounded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What one layer has made of a clip: its keys, without rotation, and its values."""
+
+    keys: Float[Tensor, "b a n e"]
+    values: Float[Tensor, "b a n e"]
 
 
 class Block(nn.Module):
@@ -69,37 +106,26 @@ class Block(nn.Module):
         """Let the prefix see itself; give its new features, and what codes see of it here."""
         queries, keys, values = self.attention.split_heads(self.attention_norm(features))
         seen = KeysValues(keys=keys, values=values, visible=present[:, None, None])
-        return self._finish(features, attend(queries, seen)), seen
+        return self._finish(features, attend([(queries, seen)])), seen
 
     def codes(
         self,
         features: Float[Tensor, "b n d"],
         *,
-        times: Int64[Tensor, "n"],
+        times: Rotation,
         visible: Bool[Tensor, "n n"],
         prefix: KeysValues,
-    ) -> Float[Tensor, "b n d"]:
+        anchors: Sequence[Anchor] = (),
+        first: "FirstFrame | None" = None,
+    ) -> tuple[Float[Tensor, "b n d"], Seen]:
         """Process all positions of whole clips at once."""
         queries, keys, values = self.attention.split_heads(self.attention_norm(features))
-        codes = KeysValues(keys=rotate_in_time(keys, times), values=values, visible=visible)
-        mixed = attend_both(queries, rotate_in_time(queries, times), prefix=prefix, codes=codes)
-        return self._finish(features, mixed)
-
-    def cached(
-        self, features: Float[Tensor, "b n d"], *, layer: LayerCache, cache: Cache
-    ) -> Float[Tensor, "b n d"]:
-        """Process the next places of the present frame, and keep their keys and values."""
-        count = features.shape[1]
-        times = torch.full((count,), cache.frame, device=features.device)
-        queries, keys, values = self.attention.split_heads(self.attention_norm(features))
-        slots = cache.slots(count)
-        layer.keys[:, :, slots] = rotate_in_time(keys, times)
-        layer.values[:, :, slots] = values
-        codes = KeysValues(keys=layer.keys, values=layer.values, visible=cache.visible(count))
-        rotated = rotate_in_time(queries, times)
-        return self._finish(
-            features, attend_both(queries, rotated, prefix=layer.prefix, codes=codes)
-        )
+        codes = KeysValues(keys=times.turn(keys), values=values, visible=visible)
+        if first is not None:
+            anchors = [*anchors, first.of(keys, values)]
+        parts = [(queries, prefix), (times.turn(queries), codes)]
+        parts += [(anchor.ages.turn(queries), anchor.seen) for anchor in anchors]
+        return self._finish(features, attend(parts)), Seen(keys=keys, values=values)
 
     def _finish(
         self, features: Float[Tensor, "b n d"], mixed: Float[Tensor, "b a n e"]
@@ -108,8 +134,31 @@ class Block(nn.Module):
         return features + self.dropout(self.network(self.network_norm(features)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class FirstFrame:
+    """The first frame of a clip as an anchor, once it has left the window."""
+
+    places: int
+    ages: Rotation
+    visible: Bool[Tensor, "n 1"]
+
+    def of(self, keys: Float[Tensor, "b a n e"], values: Float[Tensor, "b a n e"]) -> Anchor:
+        """Take it out of the keys and values of the clip."""
+        part = slice(self.places)
+        seen = KeysValues(keys=keys[:, :, part], values=values[:, :, part], visible=self.visible)
+        return Anchor(seen=seen, ages=self.ages)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passed:
+    """What a pass over clips leaves."""
+
+    features: Float[Tensor, "b n d"]  # of the last layer
+    layers: list[Seen]
+
+
 class Transformer(nn.Module):
-    """Predicts the codes of one level, given all codes before them and the condition."""
+    """Predicts the codes of one level, given the codes before them and the condition."""
 
     def __init__(self, shape: TransformerShape, layout: Layout) -> None:
         """Build the network with untrained weights."""
@@ -117,11 +166,16 @@ class Transformer(nn.Module):
         self.shape = shape
         self.layout = layout
         self.code_embedding = CodeEmbedding(layout, width=shape.width, code_dim=shape.code_dim)
-        self.condition_embedding = ConditionEmbedding(
+        self.prefix_embedding = PrefixEmbedding(
             num_conditions=shape.num_conditions,
             length=shape.condition_length,
+            sentence_width=shape.sentence_width,
             width=shape.width,
         )
+        self.frame_embedding = FrameEmbedding(
+            layout, action_width=shape.action_width, map_cells=shape.map_cells, width=shape.width
+        )
+        self.goal_mark = nn.Parameter(torch.zeros(shape.width))
         self.dropout = nn.Dropout(shape.dropout)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = nn.LayerNorm(shape.width)
@@ -131,33 +185,83 @@ class Transformer(nn.Module):
         self._initialise()
 
     def forward(
-        self, sequence: Int64[Tensor, "b t m"], conditions: Int64[Tensor, "b p"]
+        self,
+        sequence: Int64[Tensor, "b t m"],
+        conditions: Conditions,
+        *,
+        goal: Goal | None = None,
+        hidden: Bool[Tensor, "b t mp"] | None = None,
     ) -> Float[Tensor, "b t mp v"]:
-        """Give the logits of every predicted place of every frame, from the codes before it.
+        """Give the logits of every predicted place of every frame.
 
         Args:
             sequence: codes in the order of the layout.
             conditions: of each video.
+            goal: the frame in which they end.
+            hidden: in parallel order, the codes that are not known; each frame is predicted from
+                its other codes and from all codes of the frames before it.
         """
-        _, t, m = sequence.shape
-        prefix, added = self.see_condition(conditions)
-        features = self._embed_clip(sequence) + added[:, None, None]
-        features = self.dropout(rearrange(features, "b t m d -> b (t m) d"))
-        times = torch.arange(t, device=sequence.device).repeat_interleave(m)
-        visible = window_mask(times, window=self.shape.window)
-        for block, seen in zip(self.layers, prefix, strict=True):
-            features = block.codes(features, times=times, visible=visible, prefix=seen)
-        features = rearrange(features, "b (t m) d -> b t m d", t=t)
-        features = features[:, :, self.layout.num_given :]
+        t = sequence.shape[1]
+        passed = self.process(sequence, conditions, goal=goal, hidden=hidden)
+        features = rearrange(passed.features, "b (t m) d -> b t m d", m=self.layout.num_places)
+        features = features[:, -t:, self.layout.num_given :]
         previous = sequence[:, :-1, self.layout.num_given :]
         first = self.predict(features[:, :1], None)
         return torch.cat([first, self.predict(features[:, 1:], previous)], dim=1)
 
+    def process(
+        self,
+        sequence: Int64[Tensor, "b t m"],
+        conditions: Conditions,
+        *,
+        goal: Goal | None = None,
+        hidden: Bool[Tensor, "b t mp"] | None = None,
+    ) -> Passed:
+        """Pass clips through all layers; arguments as for `forward`.
+
+        With `hidden`, the features of the frames with hidden codes stand behind those of the clip.
+        """
+        _, t, m = sequence.shape
+        seen_prefix, added = self.see_condition(conditions)
+        per_frame = self.frame_embedding(conditions) + added[:, None, None]
+        embedded = self._embed_clip(sequence) + per_frame
+        frames = torch.arange(t, device=sequence.device)
+        if hidden is not None:
+            behind = self._embed_clip(sequence, hidden=hidden) + per_frame
+            embedded, frames = torch.cat([embedded, behind], dim=1), frames.repeat(2)
+        features = self.dropout(rearrange(embedded, "b t m d -> b (t m) d"))
+        times = frames.repeat_interleave(m)
+        visible = window_mask(
+            times, window=self.shape.window, order=self.shape.order, twice=hidden is not None
+        )
+        rotation = self.rotation(times, features.dtype)
+        goals = [] if goal is None else self.see_goal(goal, seen_prefix, added)
+        layers: list[Seen] = []
+        first = self._first_frame(times, features.dtype)
+        for number, (block, prefix) in enumerate(zip(self.layers, seen_prefix, strict=True)):
+            anchors = []
+            if goal is not None:
+                ages = self.rotation(self.bounded(times - goal.time), features.dtype)
+                everywhere = torch.ones(1, 1, dtype=torch.bool, device=times.device)
+                seen = goals[number]
+                seen_goal = KeysValues(keys=seen.keys, values=seen.values, visible=everywhere)
+                anchors.append(Anchor(seen=seen_goal, ages=ages))
+            features, seen = block.codes(
+                features,
+                times=rotation,
+                visible=visible,
+                prefix=prefix,
+                anchors=anchors,
+                first=first,
+            )
+            layers.append(seen)
+        return Passed(features=features, layers=layers)
+
     def see_condition(
-        self, conditions: Int64[Tensor, "b p"]
+        self, conditions: Conditions
     ) -> tuple[list[KeysValues], Float[Tensor, "b d"]]:
-        """Give what each layer sees of the condition, and what is added at every position."""
-        features, present, added = self.condition_embedding(conditions)
+        """Give what each layer sees of the prefix, and what is added at every position."""
+        features, present, added = self.prefix_embedding(conditions)
         seen = []
         for block in self.layers:
             features, layer = block.prefix(features, present)
@@ -186,6 +290,20 @@ class Transformer(nn.Module):
         repeated = self.repeat_head(features).to(logits.dtype)  # autocast leaves them different
         return logits.scatter_add(-1, previous[..., None], repeated)
 
+    def rotation(self, times: Int64[Tensor, "n"], dtype: torch.dtype) -> Rotation:
+        """Prepare the rotation of heads at `times`."""
+        return Rotation.at(times, head_width=self.shape.width // self.shape.heads, dtype=dtype)
+
+    def bounded(self, ages: Int64[Tensor, "n"]) -> Int64[Tensor, "n"]:
+        """Bound the distance to an anchor by what training has seen."""
+        return ages.clamp(-self.shape.reach, self.shape.reach)
+
+    def set_codebooks(self, codebooks: dict[str, Float[Tensor, "_ d"]]) -> None:
+        """Fill in the codebook vectors of all levels of the layout."""
+        vectors = torch.cat([codebooks[grid.level] for grid in self.layout.grids])
+        # Scaled like the other tables, so that no part of the sum drowns the rest at the start.
+        self.code_embedding.codebook_vectors.copy_(vectors / vectors.std())
+
     def _nearness(
         self, features: Float[Tensor, "*n d"], previous: Int64[Tensor, "*n"]
     ) -> Float[Tensor, "*n v"]:
@@ -201,27 +319,66 @@ class Transformer(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             return steepness * (2 * point @ vectors.T - vectors.square().sum(1))
 
-    def set_codebooks(self, codebooks: dict[str, Float[Tensor, "_ d"]]) -> None:
-        """Fill in the codebook vectors of all levels of the layout."""
-        vectors = torch.cat([codebooks[grid.level] for grid in self.layout.grids])
-        # Scaled like the other tables, so that no part of the sum drowns the rest at the start.
-        self.code_embedding.codebook_vectors.copy_(vectors / vectors.std())
+    def see_goal(
+        self, goal: Goal, prefix: list[KeysValues], added: Float[Tensor, "b d"]
+    ) -> list[Seen]:
+        """Pass the frame of a goal through all layers: it sees the condition and itself only."""
+        embedded = self._embed_clip(goal.codes[:, None])[:, 0]
+        features = self.dropout(embedded + added[:, None] + self.goal_mark)
+        # Within one frame times do not matter.
+        times = torch.zeros(self.layout.num_places, dtype=torch.int64, device=features.device)
+        rotation = self.rotation(times, features.dtype)
+        visible = window_mask(times, window=1, order=self.shape.order)
+        seen_by_layer = []
+        for block, seen in zip(self.layers, prefix, strict=True):
+            features, layer = block.codes(features, times=rotation, visible=visible, prefix=seen)
+            seen_by_layer.append(layer)
+        return seen_by_layer
 
-    def _embed_clip(self, sequence: Int64[Tensor, "b t m"]) -> Float[Tensor, "b t m d"]:
+    def _first_frame(self, times: Int64[Tensor, "n"], dtype: torch.dtype) -> FirstFrame | None:
+        if not self.shape.keep_first:
+            return None
+        return FirstFrame(
+            places=self.layout.num_places,
+            ages=self.rotation(self.bounded(times), dtype),
+            visible=(times >= self.shape.window)[:, None],
+        )
+
+    def _embed_clip(
+        self, sequence: Int64[Tensor, "b t m"], hidden: Bool[Tensor, "b t mp"] | None = None
+    ) -> Float[Tensor, "b t m d"]:
         embedding = self.code_embedding
         b, t, _ = sequence.shape
         frames = embedding.look_up(embedding.table(), rearrange(sequence, "b t m -> (b t) m"))
-        frames = rearrange(frames, "(b t) m d -> b t m d", t=t)
-        start = embedding.start.expand(b, 1, -1)
-        before = torch.cat([start, frames[:, :-1, -1]], dim=1)
-        within = embedding.within_frame(
-            rearrange(frames, "b t m d -> (b t) m d"), rearrange(before, "b t d -> (b t) d")
-        )
         brought = [embedding.first_frame(b)[:, None]]
         if t > 1:
-            previous = rearrange(frames[:, :-1], "b t m d -> (b t) m d")
+            by_clip = rearrange(frames, "(b t) m d -> b t m d", t=t)
+            previous = rearrange(by_clip[:, :-1], "b t m d -> (b t) m d")
             brought.append(rearrange(embedding.next_frame(previous), "(b t) m d -> b t m d", b=b))
-        return rearrange(within, "(b t) m d -> b t m d", t=t) + torch.cat(brought, dim=1)
+        own = embedding.above(frames) + self._inputs(frames, clips=b, hidden=hidden)
+        return rearrange(own, "(b t) m d -> b t m d", t=t) + torch.cat(brought, dim=1)
+
+    def _inputs(
+        self,
+        frames: Float[Tensor, "bt m d"],
+        *,
+        clips: int,
+        hidden: Bool[Tensor, "b t mp"] | None,
+    ) -> Float[Tensor, "bt m d"]:
+        """Give the code that each position has as input: in raster order the one before it."""
+        embedding = self.code_embedding
+        if self.shape.order == "raster":
+            last = rearrange(frames[:, -1], "(b t) d -> b t d", b=clips)
+            start = embedding.start.expand(clips, 1, -1)
+            before = torch.cat([start, last[:, :-1]], dim=1)
+            return embedding.shifted(frames, rearrange(before, "b t d -> (b t) d"))
+        if hidden is None:
+            return frames
+        unknown = rearrange(hidden, "b t m -> (b t) m 1")
+        given, predicted = frames.split(
+            [self.layout.num_given, self.layout.predicted.num_codes], dim=1
+        )
+        return torch.cat([given, torch.where(unknown, embedding.hidden, predicted)], dim=1)
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -229,19 +386,31 @@ class Transformer(nn.Module):
                 nn.init.normal_(module.weight, std=INITIAL_DEVIATION)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+        self.frame_embedding.zero()
         # All codes are equally likely at first: the loss starts at ln(codebook_size).
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.repeat_head.weight)
         nn.init.zeros_(self.near_head.weight)
 
 
-def window_mask(times: Int64[Tensor, "n"], *, window: int) -> Bool[Tensor, "n n"]:
+def window_mask(
+    times: Int64[Tensor, "n"], *, window: int, order: Order = "raster", twice: bool = False
+) -> Bool[Tensor, "n n"]:
     """Say which positions (columns) each position (row) may look at.
 
     Args:
         times: frame number of each position, in the order of the sequence.
         window: frames in sight, the position's own included.
+        order: raster: of its own frame a position sees what is before it; parallel: all of it.
+        twice: whether the second half of the positions are the same frames with codes hidden,
+            which see themselves and, of the first half, the frames before.
     """
     position = torch.arange(len(times), device=times.device)
     age = times[:, None] - times
-    return (age < window) & (position <= position[:, None])
+    if order == "raster":
+        return (age < window) & (position <= position[:, None])
+    if not twice:
+        return (age < window) & (age >= 0)
+    behind = position >= len(times) // 2
+    earlier = (age < window) & (age >= behind[:, None].long()) & ~behind
+    return earlier | ((age == 0) & behind & behind[:, None])

@@ -2,8 +2,10 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from cvg.codes.layout import Grid, Layout
+from cvg.conditions.conditioning import Conditioning
 from cvg.conditions.vocabulary import Vocabulary
 from cvg.errors import UserError
 from cvg.training.weights import load_config, load_weights, save_model
@@ -12,10 +14,10 @@ from cvg.transformer.model import Transformer, TransformerShape
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedTransformer:
-    """A transformer, the words it knows, and the VQGAN whose codes it writes."""
+    """A transformer, the conditions it takes, and the VQGAN whose codes it writes."""
 
     model: Transformer
-    vocabulary: Vocabulary
+    conditioning: Conditioning
     vqgan_hash: str
 
 
@@ -25,7 +27,7 @@ def save_transformer(folder: Path, trained: TrainedTransformer) -> None:
         "kind": "transformer",
         "shape": asdict(trained.model.shape),
         "grids": [asdict(grid) for grid in trained.model.layout.grids],
-        "vocabulary": asdict(trained.vocabulary),
+        "conditioning": asdict(trained.conditioning),
         "vqgan": trained.vqgan_hash,
     }
     save_model(folder, trained.model, config)
@@ -40,18 +42,30 @@ def load_transformer(folder: Path) -> TrainedTransformer:
     config = load_config(folder)
     if config.get("kind") != "transformer":
         raise UserError(f"{folder}: holds a {config.get('kind')}, expected a transformer")
-    words = config["vocabulary"]
-    model = Transformer(
-        TransformerShape(**config["shape"]),
-        Layout(grids=tuple(Grid(**grid) for grid in config["grids"])),
-    )
+    try:
+        saved = config["conditioning"]
+        model = Transformer(
+            TransformerShape(**config["shape"]),
+            Layout(grids=tuple(Grid(**grid) for grid in config["grids"])),
+        )
+        vocabulary = _read_vocabulary(saved["vocabulary"])
+        conditioning = Conditioning(**saved | {"vocabulary": vocabulary})
+        vqgan_hash = config["vqgan"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder}/config.json: describes no transformer of this version of the program "
+            f"({error}); run train-transformer again"
+        ) from error
     load_weights(folder, model)
     return TrainedTransformer(
         model=model.eval().requires_grad_(False),
-        vocabulary=Vocabulary(
-            words=tuple(words["words"]),
-            labels=tuple(words["labels"]),
-            caption_words=words["caption_words"],
-        ),
-        vqgan_hash=config["vqgan"],
+        conditioning=conditioning,
+        vqgan_hash=vqgan_hash,
     )
+
+
+def _read_vocabulary(saved: dict[str, Any]) -> Vocabulary:
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()
+    }
+    return Vocabulary(**values)

@@ -1,7 +1,8 @@
 """Training of the transformer of one level."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -11,14 +12,17 @@ from torch import nn
 from cvg.codes.batches import CodeBatch, CodeBatches
 from cvg.codes.layout import Layout, layout_of
 from cvg.codes.store import CodeStore
-from cvg.conditions.dropout import drop_conditions
-from cvg.conditions.vocabulary import Vocabulary
-from cvg.config import Level, LevelParams
+from cvg.conditions.batch import Conditions
+from cvg.conditions.condition import KINDS, Kind
+from cvg.conditions.conditioning import Conditioning
+from cvg.conditions.dropout import drop_at_random
+from cvg.config import Level, LevelParams, TransformerParams
 from cvg.errors import UserError
 from cvg.seeding import generator, seed_everything
-from cvg.tensors import Float, Int64, Tensor
+from cvg.tensors import Bool, Float, Int64, Tensor
 from cvg.training.loop import Job, StepResult, Surroundings, Trained, train
-from cvg.transformer.model import Transformer, TransformerShape
+from cvg.transformer.conditioning import action_spread, collect_conditioning, known_conditions
+from cvg.transformer.model import Goal, Transformer, TransformerShape
 from cvg.transformer.store import TrainedTransformer
 
 # Enough for a steady figure; a larger held-out set is thinned out evenly.
@@ -36,7 +40,7 @@ class TransformerRun:
 def train_transformer(
     store: CodeStore,
     level: Level,
-    params: LevelParams,
+    params: TransformerParams,
     around: Surroundings,
 ) -> TransformerRun:
     """Train on the training codes; the best weights by held-out cross-entropy are kept.
@@ -47,41 +51,125 @@ def train_transformer(
         UserError: the codes do not have the level, or the loss is not finite too often.
     """
     _refuse_missing_level(store, level)
-    seed, device = around.seed, around.device
-    seed_everything(seed, "transformer", level)
-    layout = layout_of(level, store.grids)
-    vocabulary = _collect_vocabulary(store, params)
-    model = _build(store, layout, vocabulary, params).to(device)
-    training = CodeBatches(store, "train", layout=layout, length=params.clip_frames)
-    held_out = CodeBatches(store, "held_out", layout=layout, length=params.clip_frames)
-    null = vocabulary.null(1)
-
-    def train_step(step: int, part: int) -> StepResult:
-        rng = generator(seed, "transformer", level, "batch", step, part)
-        batch = training.random(params.batch_size, rng=rng)
-        conditions = drop_conditions(
-            _conditions(vocabulary, batch), null, share=params.condition_dropout, rng=rng
-        )
-        inputs = corrupt(batch.sequence, layout, share=params.code_corruption, rng=rng)
-        with around.runtime.autocast():
-            logits = model(inputs.to(device), conditions.to(device))
-        loss = cross_entropy(logits, batch.sequence.to(device)[..., layout.num_given :])
-        return StepResult(loss=loss, figures={"nll": loss.detach()})
-
-    def validate(averaged: nn.Module) -> dict[str, float]:
-        batches = held_out.in_order(params.batch_size, most=MOST_VALIDATION_CLIPS)
-        return measure(averaged, batches, vocabulary=vocabulary, layout=layout, device=device)
-
+    seed_everything(around.seed, "transformer", level)
+    layout, own = layout_of(level, store.grids), params.of(level)
+    conditioning = collect_conditioning(store, params.conditions, clip_frames=own.clip_frames)
+    model = _build(store, layout, conditioning, params, own).to(around.device)
+    task = _Task(
+        store=store,
+        level=level,
+        params=params,
+        around=around,
+        conditioning=conditioning,
+        model=model,
+    )
     job = Job(
         label=f"train-transformer {level}",
         model=model,
-        train_step=train_step,
-        validate=validate,
+        train_step=task.train_step,
+        validate=task.validate,
         objective="nll",
     )
-    trained = train(job, params, around)
-    kept = TrainedTransformer(model=model, vocabulary=vocabulary, vqgan_hash=store.vqgan_hash)
+    trained = train(job, own, around)
+    kept = TrainedTransformer(model=model, conditioning=conditioning, vqgan_hash=store.vqgan_hash)
     return TransformerRun(transformer=kept, trained=trained)
+
+
+class _Task:
+    """What a step and a look do."""
+
+    def __init__(
+        self,
+        *,
+        store: CodeStore,
+        level: Level,
+        params: TransformerParams,
+        around: Surroundings,
+        conditioning: Conditioning,
+        model: Transformer,
+    ) -> None:
+        self._level, self._own, self._params = level, params.of(level), params
+        self._around, self._conditioning, self._model = around, conditioning, model
+        length, layout = self._own.clip_frames, model.layout
+        self._shares: dict[Kind, float] = {
+            kind: params.conditions.share_dropped(kind) for kind in KINDS
+        }
+        self._training = CodeBatches(
+            store, "train", layout=layout, length=length, strides=params.conditions.strides
+        )
+        self._held_out = CodeBatches(store, "held_out", layout=layout, length=length)
+
+    def train_step(self, step: int, part: int) -> StepResult:
+        """Give the loss of random clips, some of their conditions and codes taken away."""
+        device, layout = self._around.device, self._model.layout
+        rng = generator(self._around.seed, "transformer", self._level, "batch", step, part)
+        batch = self._training.random(self._own.batch_size, rng=rng)
+        conditions = drop_at_random(
+            self._gather(batch),
+            self._shares,
+            everything=self._params.conditions.dropout.everything,
+            rng=rng,
+        )
+        goal = self._draw_goal(batch, rng)
+        hidden = self._draw_hidden(batch, rng)
+        inputs = corrupt(batch.sequence, layout, share=self._own.code_corruption, rng=rng)
+        with self._around.runtime.autocast():
+            logits = self._model(inputs.to(device), conditions.to(device), goal=goal, hidden=hidden)
+        codes = batch.sequence.to(device)[..., layout.num_given :]
+        counted = torch.ones_like(codes, dtype=torch.bool) if hidden is None else hidden
+        if goal is not None:
+            counted = counted & (torch.arange(codes.shape[1], device=device) < goal.time)[:, None]
+        by_code = cross_entropies(logits, codes)
+        weights = counted.float()
+        nll = (by_code * weights).sum() / weights.sum()
+        weights[:, 0] *= self._own.first_frame_weight
+        loss = (by_code * weights).sum() / weights.sum()
+        return StepResult(loss=loss, figures={"nll": nll.detach()})
+
+    def validate(self, averaged: nn.Module) -> dict[str, float]:
+        """Measure on held-out clips."""
+        batches = self._held_out.in_order(self._own.batch_size, most=MOST_VALIDATION_CLIPS)
+        return measure(
+            cast("Transformer", averaged),
+            batches,
+            conditioning=self._conditioning,
+            device=self._around.device,
+        )
+
+    def _gather(self, batch: CodeBatch) -> Conditions:
+        return gather_known(self._conditioning, batch)
+
+    def _draw_goal(self, batch: CodeBatch, rng: torch.Generator) -> Goal | None:
+        """Let some steps see the last frame of their clips."""
+        last = batch.sequence.shape[1] - 1
+        drawn = torch.rand((), generator=rng).item() < self._params.conditions.goal_share
+        if not drawn or not last:
+            return None
+        return Goal(codes=batch.sequence[:, last].to(self._around.device), time=last)
+
+    def _draw_hidden(self, batch: CodeBatch, rng: torch.Generator) -> Bool[Tensor, "b t mp"] | None:
+        if self._model.shape.order == "raster":
+            return None
+        return hide_at_random(batch.sequence, self._model.layout, rng=rng).to(self._around.device)
+
+
+def gather_known(conditioning: Conditioning, batch: CodeBatch) -> Conditions:
+    """Give all that is known of clips as tensors."""
+    known = known_conditions(batch, conditioning.vocabulary)
+    return conditioning.gather(known, frames=batch.sequence.shape[1])
+
+
+def hide_at_random(
+    sequence: Int64[Tensor, "b t m"], layout: Layout, *, rng: torch.Generator
+) -> Bool[Tensor, "b t mp"]:
+    """Choose the codes that are hidden: of each frame a share of its own, at least one.
+
+    Source: Chang et al. 2022, arXiv:2202.04200, sec. 3.2, the cosine schedule.
+    """
+    b, t, _ = sequence.shape
+    shares = torch.cos(torch.rand(b, t, 1, generator=rng) * torch.pi / 2)
+    draws = torch.rand(b, t, layout.predicted.num_codes, generator=rng)
+    return (draws < shares) | (draws == draws.amin(-1, keepdim=True))
 
 
 def corrupt(
@@ -100,45 +188,55 @@ def corrupt(
     return torch.where(hit, random, sequence)
 
 
-def cross_entropy(
+def cross_entropies(
     logits: Float[Tensor, "b t m v"], codes: Int64[Tensor, "b t m"]
-) -> Float[Tensor, ""]:
-    """Give the mean negative log-likelihood, in nats a code."""
-    return F.cross_entropy(
-        rearrange(logits.float(), "b t m v -> (b t m) v"), rearrange(codes, "b t m -> (b t m)")
-    )
+) -> Float[Tensor, "b t m"]:
+    """Give the negative log-likelihood of each code, in nats."""
+    return F.cross_entropy(rearrange(logits.float(), "b t m v -> b v t m"), codes, reduction="none")
 
 
 @torch.no_grad()
 def measure(
-    model: nn.Module,
+    model: Transformer,
     batches: Iterator[CodeBatch],
     *,
-    vocabulary: Vocabulary,
-    layout: Layout,
+    conditioning: Conditioning,
     device: torch.device,
 ) -> dict[str, float]:
-    """Measure a model on held-out clips, all true codes given.
+    """Measure a model on held-out clips, all that is known of them given.
+
+    In raster order all true codes before a code are given. In parallel order a random part of its
+    frame is hidden, always the same one.
 
     Returns:
-        `nll` in nats a code; and over the frames after the first of each clip, where there are
-        any, `accuracy` of the likeliest code beside `accuracy_copy`, that of the code at the same
-        place one frame before.
+        `nll` in nats a code, of those that are predicted; and over the frames after the first of
+        each clip, where there are any, `accuracy` of the likeliest code beside `accuracy_copy`,
+        that of the code at the same place one frame before.
     """
-    total, right, copied, num_codes, num_later = 0.0, 0, 0, 0, 0
+    layout, rng = model.layout, generator(0, "hidden codes of validation")
+    sums: dict[str, float] = dict.fromkeys(("nll", "codes", "right", "copied", "later"), 0.0)
     for batch in batches:
         sequence = batch.sequence.to(device)
-        logits = model(sequence, _conditions(vocabulary, batch).to(device))
+        hidden = None
+        if model.shape.order == "parallel":
+            hidden = hide_at_random(batch.sequence, layout, rng=rng).to(device)
+        logits = model(sequence, gather_known(conditioning, batch).to(device), hidden=hidden)
         codes = sequence[..., layout.num_given :]
-        total += cross_entropy(logits, codes).item() * codes.numel()
-        num_codes += codes.numel()
-        later = codes[:, 1:]
-        right += (logits[:, 1:].argmax(-1) == later).sum().item()
-        copied += (codes[:, :-1] == later).sum().item()
-        num_later += later.numel()
-    figures = {"nll": total / num_codes}
-    if num_later:
-        figures |= {"accuracy": right / num_later, "accuracy_copy": copied / num_later}
+        counted = torch.ones_like(codes, dtype=torch.bool) if hidden is None else hidden
+        later = counted[:, 1:]
+        sums["nll"] += cross_entropies(logits, codes)[counted].sum().item()
+        sums["codes"] += counted.sum().item()
+        sums["right"] += (logits[:, 1:].argmax(-1) == codes[:, 1:])[later].sum().item()
+        sums["copied"] += (codes[:, :-1] == codes[:, 1:])[later].sum().item()
+        sums["later"] += later.sum().item()
+    return _shares(sums)
+
+
+def _shares(sums: Mapping[str, float]) -> dict[str, float]:
+    figures = {"nll": sums["nll"] / sums["codes"]}
+    if sums["later"]:
+        figures["accuracy"] = sums["right"] / sums["later"]
+        figures["accuracy_copy"] = sums["copied"] / sums["later"]
     return figures
 
 
@@ -152,33 +250,33 @@ def _refuse_missing_level(store: CodeStore, level: Level) -> None:
         )
 
 
-def _collect_vocabulary(store: CodeStore, params: LevelParams) -> Vocabulary:
-    segments = store.segments("train")
-    return Vocabulary.collect(
-        (segment.caption for segment in segments),
-        (segment.label for segment in segments),
-        caption_words=params.caption_words,
-    )
-
-
-def _conditions(vocabulary: Vocabulary, batch: CodeBatch) -> Int64[Tensor, "b p"]:
-    return vocabulary.encode_all((s.caption, s.label) for s in batch.segments)
-
-
 def _build(
-    store: CodeStore, layout: Layout, vocabulary: Vocabulary, params: LevelParams
+    store: CodeStore,
+    layout: Layout,
+    conditioning: Conditioning,
+    params: TransformerParams,
+    own: LevelParams,
 ) -> Transformer:
     codebooks = {name: torch.from_numpy(array) for name, array in store.codebooks().items()}
     shape = TransformerShape(
-        width=params.width,
-        layers=params.layers,
-        heads=params.heads,
-        window=params.window,
-        dropout=params.dropout,
+        width=own.width,
+        layers=own.layers,
+        heads=own.heads,
+        window=own.window,
+        order=params.order,
+        keep_first=params.keep_first,
+        reach=max(1, own.clip_frames - 1),
+        dropout=own.dropout,
         code_dim=codebooks[layout.predicted.level].shape[1],
-        num_conditions=vocabulary.size,
-        condition_length=vocabulary.length,
+        num_conditions=conditioning.vocabulary.size,
+        condition_length=conditioning.vocabulary.length,
+        sentence_width=conditioning.sentence_width,
+        action_width=conditioning.action_width,
+        map_cells=conditioning.map_cells,
     )
     model = Transformer(shape, layout)
     model.set_codebooks(codebooks)
+    if model.frame_embedding.actions is not None:
+        mean, deviation = (torch.from_numpy(array) for array in action_spread(store))
+        model.frame_embedding.actions.set_spread(mean, deviation)
     return model

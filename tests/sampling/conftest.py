@@ -25,16 +25,30 @@ def transformers():
     return {
         level: TrainedTransformer(
             model=TOYS.toy_transformer(layout_of(level, TOYS.GRIDS), seed=seed, layers=1),
-            vocabulary=TOYS.VOCABULARY,
+            conditioning=TOYS.CONDITIONING,
             vqgan_hash="toy",
         )
         for seed, level in enumerate(("top", "bottom"))
     }
 
 
+@pytest.fixture(autouse=True)
+def double_conditions(monkeypatch):
+    """The toy transformers are in double precision, and so are the conditions they are given."""
+    from cvg.conditions.conditioning import Conditioning
+
+    gather = Conditioning.gather
+
+    def gather_double(self, conditions, *, frames):
+        found = gather(self, conditions, frames=frames)
+        return found._each(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
+
+    monkeypatch.setattr(Conditioning, "gather", gather_double)
+
+
 @pytest.fixture
 def settings():
     """Plain sampling of seven frames after two."""
     return TOYS.toy_params().sample.model_copy(
-        update={"temperature": 1.0, "top_k": 0, "top_p": 1.0, "guidance_scale": 1.0}
+        update={"temperature": 1.0, "top_k": 0, "top_p": 1.0, "packing": "fp32"}
     )

@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cvg.sampling.draw import draw, uniforms_of_videos
+from cvg.sampling.draw import Dice, draw
+
+CPU = torch.device("cpu")
+
+
+def uniforms_of_videos(seed, names, *, count, level):
+    return Dice(seed, names, level=level, device=CPU).roll(count)
 
 
 def test_drawing_by_hand():
@@ -85,3 +91,17 @@ def test_a_longer_video_begins_with_the_numbers_of_a_shorter_one():
     short = uniforms_of_videos(0, ["a"], count=7, level="top")
     long = uniforms_of_videos(0, ["a"], count=700, level="top")
     assert torch.equal(long[:, :7], short)
+
+
+def test_numbers_that_are_rolled_in_parts_are_those_rolled_at_once():
+    dice = Dice(0, ["a", "b"], level="top", device=CPU)
+    parts = torch.cat([dice.roll(count) for count in (1, 4, 2)], dim=1)
+    assert torch.equal(parts, uniforms_of_videos(0, ["a", "b"], count=7, level="top"))
+
+
+def test_whole_frames_are_drawn_like_single_codes():
+    probabilities = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
+    probabilities /= probabilities.sum(-1, keepdim=True)
+    uniforms = torch.rand(2, 5, generator=torch.Generator().manual_seed(1))
+    one_by_one = [draw(probabilities[:, i], uniforms[:, i]) for i in range(5)]
+    assert torch.equal(draw(probabilities, uniforms), torch.stack(one_by_one, dim=1))

@@ -26,8 +26,8 @@ def layout(request):
 
 @pytest.fixture
 def conditions():
-    """Conditions of three videos: with caption and label, with a caption, with neither."""
-    return TOYS.VOCABULARY.encode_all([("a red disc", "round"), ("blue", None), (None, None)])
+    """Conditions of three videos of seven frames: with everything, with some, with nothing."""
+    return TOYS.gathered(TOYS.toy_conditions(), 7)
 
 
 @pytest.fixture

@@ -4,13 +4,17 @@ import pytest
 import torch
 from torch.nn.functional import multi_head_attention_forward, scaled_dot_product_attention
 
-from cvg.transformer.attention import Attention, KeysValues, attend, attend_both, rotate_in_time
+from cvg.transformer.attention import Attention, KeysValues, Rotation, attend
 
 B, HEADS, WIDTH, PREFIX, CODES = 2, 3, 8, 4, 6
 
 
 def random(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def rotate_in_time(vectors, times):
+    return Rotation.at(times, head_width=WIDTH, dtype=vectors.dtype).turn(vectors)
 
 
 def heads(count, seed):
@@ -23,7 +27,7 @@ def causal():
 
 def test_attention_is_that_of_torch_with_the_same_mask():
     queries, keys, values = heads(CODES, 0), heads(CODES, 1), heads(CODES, 2)
-    found = attend(queries, KeysValues(keys=keys, values=values, visible=causal()))
+    found = attend([(queries, KeysValues(keys=keys, values=values, visible=causal()))])
     expected = scaled_dot_product_attention(queries, keys, values, attn_mask=causal(), scale=1.0)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
@@ -34,11 +38,11 @@ def test_attention_to_both_parts_is_one_softmax_over_both():
     prefix_keys, code_keys = heads(PREFIX, 2), heads(CODES, 3)
     prefix_values, code_values = heads(PREFIX, 4), heads(CODES, 5)
     present = torch.tensor([[1, 1, 0, 1], [1, 1, 1, 0]], dtype=torch.bool)[:, None, None]
-    found = attend_both(
-        queries,
-        rotated,
-        prefix=KeysValues(keys=prefix_keys, values=prefix_values, visible=present),
-        codes=KeysValues(keys=code_keys, values=code_values, visible=causal()),
+    found = attend(
+        [
+            (queries, KeysValues(keys=prefix_keys, values=prefix_values, visible=present)),
+            (rotated, KeysValues(keys=code_keys, values=code_values, visible=causal())),
+        ]
     )
     both = torch.cat([queries, rotated], dim=-1)
     keys = torch.cat(
@@ -62,7 +66,7 @@ def test_projections_are_laid_out_as_in_torch():
     features = random(B, CODES, width)
     queries, keys, values = attention.split_heads(features)
     visible = KeysValues(keys=keys, values=values, visible=causal())
-    found = attention.join_heads(attend(queries, visible))
+    found = attention.join_heads(attend([(queries, visible)]))
     expected, _ = multi_head_attention_forward(
         *[features.transpose(0, 1)] * 3,
         embed_dim_to_check=width,
@@ -84,11 +88,11 @@ def test_products_depend_on_the_difference_of_times_only():
     queries, keys = heads(CODES, 0), heads(CODES, 1)
 
     def products(start):
-        # float32 angles, as in the model: whole frames up to some hundred are exact enough.
         times = torch.arange(start, start + CODES)
         return rotate_in_time(queries, times) @ rotate_in_time(keys, times).transpose(-2, -1)
 
-    torch.testing.assert_close(products(0), products(100), rtol=0, atol=1e-4)
+    for start in (100, 100_000):
+        torch.testing.assert_close(products(0), products(start), rtol=0, atol=1e-9)
     shifted = rotate_in_time(queries, torch.arange(CODES) + 1)
     at_rest = rotate_in_time(keys, torch.arange(CODES)).transpose(-2, -1)
     assert (shifted @ at_rest - products(0)).abs().max() > 0.1
@@ -97,7 +101,7 @@ def test_products_depend_on_the_difference_of_times_only():
 def test_rotation_keeps_lengths_and_leaves_time_zero_alone():
     vectors = heads(CODES, 0)
     rotated = rotate_in_time(vectors, torch.arange(CODES) * 7)
-    torch.testing.assert_close(rotated.norm(dim=-1), vectors.norm(dim=-1), rtol=0, atol=1e-6)
+    torch.testing.assert_close(rotated.norm(dim=-1), vectors.norm(dim=-1), rtol=0, atol=1e-12)
     assert torch.equal(rotate_in_time(vectors, torch.zeros(CODES, dtype=torch.int64)), vectors)
 
 

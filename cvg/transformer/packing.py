@@ -1,0 +1,99 @@
+"""Weights laid out for decoding: few rows at a time, so that reading the weights is what costs.
+
+Three layouts, each a product with the weights of a linear layer:
+
+- `fp32`: as trained;
+- `onednn`: float32, in blocks that oneDNN reads in order; equal but for the order of sums;
+- `fp16`: half the bytes; rounded once to 11 bits, activations and sums stay float32.
+
+The last two are for CPUs. Which one is fastest depends on the machine: `benchmarks/sampling.py`.
+Where a build of PyTorch lacks one, weights stay as trained, and that is said.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cvg.config import Packing
+from cvg.tensors import Float, Tensor
+from cvg.training.messages import warn
+from cvg.transformer.model import Transformer
+
+PACKINGS: tuple[Packing, ...] = get_args(Packing)
+
+Product = Callable[[Float[Tensor, "*n i"]], Float[Tensor, "*n o"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedBlock:
+    """The products of one layer."""
+
+    project_in: Product
+    project_out: Product
+    widen: Product
+    narrow: Product
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedTransformer:
+    """A frozen transformer with the weights of its large products laid out anew."""
+
+    model: Transformer
+    packing: Packing
+    blocks: tuple[PackedBlock, ...]
+
+
+def pack(model: Transformer, packing: Packing) -> PackedTransformer:
+    """Lay out the weights of a model that is trained no more.
+
+    On devices other than the CPU, weights stay as trained, whatever `packing` says.
+    """
+    if model.head.weight.device.type != "cpu":
+        packing = "fp32"
+    if not is_available(packing):
+        warn(
+            f"sample.packing is {packing}, which this build of PyTorch does not have: weights stay "
+            "as trained. Set it to fp32 to say so"
+        )
+        packing = "fp32"
+    blocks = []
+    for block in model.layers:
+        widen, _, narrow = block.network
+        assert isinstance(widen, nn.Linear)
+        assert isinstance(narrow, nn.Linear)
+        blocks.append(
+            PackedBlock(
+                project_in=_product(block.attention.project_in, packing),
+                project_out=_product(block.attention.project_out, packing),
+                widen=_product(widen, packing),
+                narrow=_product(narrow, packing),
+            )
+        )
+    return PackedTransformer(model=model, packing=packing, blocks=tuple(blocks))
+
+
+def is_available(packing: Packing) -> bool:
+    """Tell whether this build of PyTorch has a layout."""
+    match packing:
+        case "fp16":
+            return "fbgemm" in torch.backends.quantized.supported_engines
+        case "onednn":
+            return torch.backends.mkldnn.is_available()
+        case "fp32":
+            return True
+
+
+def _product(layer: nn.Linear, packing: Packing) -> Product:
+    weight, bias = layer.weight.detach(), layer.bias
+    bias = None if bias is None else bias.detach()
+    if packing == "fp16":
+        half = torch.ops.quantized.linear_prepack_fp16(weight.clone(), bias)
+        return lambda x: torch.ops.quantized.linear_dynamic_fp16(x, half)
+    if packing == "onednn":
+        reordered = torch.ops.mkldnn._reorder_linear_weight(weight.clone(), 1)
+        return lambda x: torch.ops.mkldnn._linear_pointwise(x, reordered, bias, "none", [], "")
+    return lambda x: F.linear(x, weight, bias)
