@@ -7,6 +7,7 @@ import typer
 
 from cvg.errors import UserError
 from pipeline import (
+    check_transformers,
     check_vqgan,
     data,
     doctor,
@@ -41,6 +42,7 @@ app.command("train-vqgan", rich_help_panel=STAGES)(train_vqgan.train_vqgan)
 app.command("check-vqgan", rich_help_panel=STAGES)(check_vqgan.check_vqgan)
 app.command("tokenize", rich_help_panel=STAGES)(tokenize.tokenize)
 app.command("train-transformer", rich_help_panel=STAGES)(train_transformer.train_transformer)
+app.command("check-transformers", rich_help_panel=STAGES)(check_transformers.check_transformers)
 app.command("sample", rich_help_panel=STAGES)(sample.sample)
 app.command("evaluate", rich_help_panel=STAGES)(evaluate.evaluate)
 app.command("report", rich_help_panel=STAGES)(report.report)

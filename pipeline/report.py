@@ -20,7 +20,9 @@ def report(
     metrics: Annotated[Path | None, path_option("JSON file of the figures.")] = None,
     scores: Annotated[Path | None, path_option("Folder of protocols, rows, pictures.")] = None,
     plots: Annotated[Path | None, path_option("Folder of the training curves.")] = None,
+    transformers: Annotated[Path | None, path_option("What check-transformers wrote.")] = None,
     ablation: Annotated[Path | None, path_option("CSV of variants of the VQGAN.")] = None,
+    orders: Annotated[Path | None, path_option("CSV of orders of the codes.")] = None,
     out: Annotated[Path | None, path_option("Page to write.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
@@ -33,7 +35,9 @@ def report(
         "metrics": metrics,
         "scores": scores,
         "plots": plots,
+        "transformers": transformers,
         "ablation": ablation,
+        "orders": orders,
         "out": out,
     }
     paths = resolve_paths("report", given, overrides=overrides)

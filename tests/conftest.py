@@ -104,7 +104,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     # Fewer clips than the preset has: the network of FVD takes most of the time.
     params = chain.folder / "params.yaml"
     text, count = re.subn(r"(?m)^  clips: \d+", "  clips: 2", params.read_text(encoding="utf-8"))
-    assert count == 2  # check_vqgan, sample
+    assert count == 3  # check_vqgan, check_transformers, sample
     params.write_text(text, encoding="utf-8")
     chain.run("dvc repro")
     git(chain.folder, "add", "--all")

@@ -1,6 +1,7 @@
 """The whole chain at toy size, through DVC, on the real demo videos."""
 
 import json
+import math
 
 import pytest
 
@@ -58,6 +59,21 @@ def test_the_figures_that_others_rely_on_are_there(chain):
 
 
 @ci
+def test_the_transformers_are_measured_by_truth_seen_and_by_horizon(chain):
+    figures = json.loads((chain.folder / "reports/transformers/figures.json").read_text())
+    assert set(figures["nll"]) == {"all", "frames", "context"}
+    for costs in figures["nll"].values():
+        assert set(costs) == {"top", "bottom", "bits_per_pixel"}
+        bits = (4 * costs["top"] + 16 * costs["bottom"]) / math.log(2) / 32**2
+        assert costs["bits_per_pixel"] == pytest.approx(bits)
+    assert figures["nll"]["all"]["top"] < figures["nll"]["context"]["top"]
+    assert set(figures["drift"]) == {"to_16", "to_24"}
+    page = (chain.folder / "reports/index.html").read_text(encoding="utf-8")
+    assert "How much of the truth they need" in page
+    assert "Drift" in page
+
+
+@ci
 @pytest.mark.weights
 def test_the_figures_of_pretrained_networks_are_there(chain):
     figures = json.loads((chain.folder / "reports/metrics.json").read_text())
@@ -94,7 +110,8 @@ def test_a_change_in_the_transformer_reruns_no_vqgan_stage(chain):
         changed = json.loads(chain.run("dvc status --json"))
     finally:
         model.write_text(before)
-    assert set(changed) == {"train_transformer@top", "train_transformer@bottom", "sample"}
+    trained = {"train_transformer@top", "train_transformer@bottom"}
+    assert set(changed) == trained | {"check_transformers", "sample"}
 
 
 @ci
@@ -141,8 +158,10 @@ def test_an_experiment_on_other_data_and_levels_runs_the_whole_chain(chain, leve
     finally:
         chain.run("git checkout --quiet -- .")
         chain.run("dvc checkout --force --quiet")
-    # Extraction is from DVC's cache the second time.
-    assert [stage for stage in ran(output) if stage != "extract"] == [
+    # Extraction is from DVC's cache the second time; samples and their check may come in any order.
+    stages = ran(output)
+    stages.remove("check_transformers")
+    assert [stage for stage in stages if stage != "extract"] == [
         "train_vqgan",
         "check_vqgan",
         "tokenize",

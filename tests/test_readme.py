@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 BLOCK = re.compile(r"```(?:console|bash|sh)\n(.*?)```", re.DOTALL)
 
 
@@ -52,6 +53,19 @@ def test_the_commands_run_in_the_order_of_the_readme(chain):
         chain.run(command)
         # A preset or an experiment leaves its values behind; the next command starts from quick.
         params.write_text(before, encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+@pytest.mark.parametrize("page", ["README.md", "docs/transformers.md"])
+def test_the_python_of_the_documents_runs(chain, page):
+    blocks = PYTHON.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert blocks
+    for number, block in enumerate(blocks):
+        script = chain.folder / f"block_{number}.py"
+        # The quick models write smaller frames than the comment says.
+        script.write_text(f"{block}\nassert video.shape == (48, 32, 32, 3)\n", encoding="utf-8")
+        chain.run(f"python {script.name}")
 
 
 def test_every_link_in_the_documents_leads_somewhere():

@@ -24,6 +24,24 @@ def repeat_last(
     return repeated
 
 
+def cross_fade(
+    clips: UInt8[np.ndarray, "n t h w 3"], *, context_frames: int
+) -> UInt8[np.ndarray, "n t h w 3"]:
+    """Fade from the last context frame to the last frame, what is simplest between two frames.
+
+    Raises:
+        ValueError: there is no context frame, or no frame after the context.
+    """
+    _check_context(clips, context_frames)
+    faded = clips.copy()
+    start, end = clips[:, context_frames - 1].astype(np.float64), clips[:, -1]
+    steps = clips.shape[1] - context_frames
+    for step in range(1, steps):
+        share = step / steps
+        faded[:, context_frames - 1 + step] = np.rint((1 - share) * start + share * end)
+    return faded
+
+
 @dataclass(frozen=True, kw_only=True)
 class NearestClips:
     """Held-out contexts, each continued by the training window that begins most like it."""

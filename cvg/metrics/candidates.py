@@ -8,7 +8,7 @@ import torch
 
 from cvg.frames.samples import Samples, true_clips
 from cvg.frames.store import FrameStore
-from cvg.metrics.baselines import nearest_clips, repeat_last, shuffle_frames
+from cvg.metrics.baselines import cross_fade, nearest_clips, repeat_last, shuffle_frames
 from cvg.segments import Windows
 from cvg.tensors import UInt8
 from cvg.vqgan.model import Vqgan
@@ -34,28 +34,34 @@ def gather_candidates(
     - `sample`: the generated clips;
     - `baseline.repeat_last`: the last context frame, standing still;
     - `baseline.nearest`: the training clip whose first frames are most alike, copied;
+    - `baseline.cross_fade`: from the last context frame to the goal, where there is one;
     - `control.reconstruction`: the true clips through the VQGAN: what its codes cost;
     - `control.real_vs_real`: as many training clips: how far real clips are from each other;
     - `control.shuffled`: the true clips in a wrong order of frames: does a figure see time?
+
+    Baselines need a context frame. A goal is real in all of them, so it is cut off.
     """
     real = true_clips(store, samples)
     context, length = samples.context_frames, real.shape[1]
     training = Windows(store.segments("train"), length=length)
-    nearest = nearest_clips(real, _batches(store, training), context_frames=context)
     reconstructed = np.stack([reconstruct(vqgan, clip, device=device).full for clip in real])
     reconstructed[:, :context] = real[:, :context]
     others = [store.window(w.segment, w.start, w.length) for w in training.spread(len(real))]
+    paired = {"sample": samples.frames}
+    if context:
+        paired["baseline.repeat_last"] = repeat_last(real, context_frames=context)
+        batches = _batches(store, training)
+        paired["baseline.nearest"] = nearest_clips(real, batches, context_frames=context).clips
+    if context and samples.goal:
+        paired["baseline.cross_fade"] = cross_fade(real, context_frames=context)
+    paired["control.reconstruction"] = reconstructed
+    kept = slice(length - samples.goal)
     return Candidates(
-        real=real,
-        paired={
-            "sample": samples.frames,
-            "baseline.repeat_last": repeat_last(real, context_frames=context),
-            "baseline.nearest": nearest.clips,
-            "control.reconstruction": reconstructed,
-        },
+        real=real[:, kept],
+        paired={name: clips[:, kept] for name, clips in paired.items()},
         unpaired={
-            "control.real_vs_real": np.stack(others),
-            "control.shuffled": shuffle_frames(real, seed=seed),
+            "control.real_vs_real": np.stack(others)[:, kept],
+            "control.shuffled": shuffle_frames(real[:, kept], seed=seed),
         },
     )
 

@@ -35,7 +35,12 @@ class Networks:
 
 
 def load_networks(
-    *, lpips: Trunk, stage: str, device: torch.device | str = "cpu", batch_size: int = 4
+    *,
+    lpips: Trunk,
+    stage: str,
+    device: torch.device | str = "cpu",
+    batch_size: int = 4,
+    with_fvd: bool = True,
 ) -> Networks:
     """Load what the weights store has; `missing` says what it does not have.
 
@@ -44,6 +49,7 @@ def load_networks(
         stage: what must run again once a network has come.
         device: where they run.
         batch_size: clips at once in the network of FVD.
+        with_fvd: whether the network of FVD is wanted.
 
     Raises:
         UserError: a file of the store is damaged.
@@ -54,7 +60,7 @@ def load_networks(
         lpips_network = load_lpips(lpips, device)
     else:
         missing.append(_absence(f"lpips_{lpips}", LPIPS_TRUNKS[lpips], stage))
-    if locate(I3D):
+    if with_fvd and locate(I3D):
         features = i3d_feature_network(device=device, batch_size=batch_size)
     else:
         missing.append(_absence("fvd", I3D, stage))

@@ -18,6 +18,7 @@ class Protocol:
     clips: int  # on each side
     frames: int  # of a clip, context included
     context_frames: int  # real frames in front of both sides
+    goal: bool = False  # whether the real frame after the clip was given too; it is not scored
     size: int  # pixels, before any resizing of a network
     fps: float | None  # None: that of each video
     seed: int

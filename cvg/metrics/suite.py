@@ -73,7 +73,8 @@ def _protocol(store: FrameStore, samples: Samples, *, seed: int) -> Protocol:
     return Protocol(
         split="held_out",
         clips=len(samples.clips),
-        frames=samples.frames.shape[1],
+        frames=samples.frames.shape[1] - samples.goal,
+        goal=samples.goal,
         context_frames=samples.context_frames,
         size=samples.frames.shape[2],
         fps=common_fps(store.segments("held_out")),

@@ -17,6 +17,7 @@ class Candidate:
     role: Role
     paired: bool  # continues the same contexts, so that frames can be compared one by one
     style: str  # of its lines and marks on the page
+    optional: bool = False  # left out of tables where it has no figure
 
 
 CANDIDATES = (
@@ -43,6 +44,15 @@ CANDIDATES = (
         role="baseline",
         paired=True,
         style="c",
+    ),
+    Candidate(
+        name="baseline.cross_fade",
+        title="Cross-fade",
+        meaning="from the last given frame to the goal, mixed",
+        role="baseline",
+        paired=True,
+        style="e",
+        optional=True,
     ),
     Candidate(
         name="control.reconstruction",

@@ -147,7 +147,7 @@ def _protocol_row(score: Mapping[str, Any]) -> tuple[str, ...]:
         protocol["split"],
         str(protocol["clips"]),
         str(protocol["frames"]),
-        str(protocol["context_frames"]),
+        f"{protocol['context_frames']}{' and the last' if protocol.get('goal') else ''}",
         score["scored_frames"],
         str(protocol["size"]),
         f"{protocol['fps']:.4g}" if protocol["fps"] else "of each video",

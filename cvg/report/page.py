@@ -35,6 +35,7 @@ from cvg.report.levels import grids_sentence, writers_sentence
 from cvg.report.pictures import contact_sheet, films, overview, strips
 from cvg.report.source import Source, SourcePaths, read_source
 from cvg.report.summary import interval_sentence, main_table, run_sentence, training_sentence
+from cvg.report.transformers import drift_table, orders_table, truth_charts, truth_table
 from cvg.report.verdict import judge
 
 FOLDER = Path(__file__).parent
@@ -93,6 +94,10 @@ def _content(source: Source) -> dict[str, Any]:
         "writers_sentence": writers_sentence(source.levels),
         "transformer": transformer_table(source),
         "transformer_charts": transformer_charts(source),
+        "truth": truth_table(source.transformers, source.levels),
+        "truth_charts": truth_charts(source.truth),
+        "drift": drift_table(source.drift),
+        "orders": orders_table(source.orders),
         "films": moving,
         "context_frames": scores[0]["protocol"]["context_frames"] if scores else 0,
         "rate": FILMS_PER_SECOND,

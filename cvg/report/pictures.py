@@ -26,6 +26,7 @@ SHOWN = (
     ("reconstruction", "Reconstruction"),
     ("repeat_last", "Repeat last frame"),
     ("nearest", "Nearest training clip"),
+    ("cross_fade", "Cross-fade"),
 )
 
 

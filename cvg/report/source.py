@@ -71,6 +71,10 @@ class Source:
     contact_sheets: dict[str, Path]
     overview: Path | None
     ablation: list[Row]
+    transformers: Mapping[str, Any]  # figures of their check
+    truth: list[Row]
+    drift: list[Row]
+    orders: list[Row]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +88,9 @@ class SourcePaths:
         metrics: JSON file of the figures.
         scores: folder of protocols, rows and pictures.
         plots: folder of the training curves.
+        transformers: folder of the check of the transformers.
         ablation: CSV of what was tried with the VQGAN, or None.
+        orders: CSV of the orders of codes beside each other, or None.
     """
 
     frames: Path
@@ -93,7 +99,9 @@ class SourcePaths:
     metrics: Path
     scores: Path
     plots: Path
+    transformers: Path
     ablation: Path | None = None
+    orders: Path | None = None
 
 
 def read_source(paths: SourcePaths) -> Source:
@@ -124,6 +132,10 @@ def read_source(paths: SourcePaths) -> Source:
         contact_sheets={split: path for split, path in sheets.items() if path.is_file()},
         overview=overview if overview.is_file() else None,
         ablation=_read_rows(paths.ablation) if paths.ablation else [],
+        transformers=read_json(paths.transformers / "figures.json"),
+        truth=_read_rows(paths.transformers / "by_frame.csv"),
+        drift=_read_rows(paths.transformers / "drift.csv"),
+        orders=_read_rows(paths.orders) if paths.orders else [],
     )
 
 

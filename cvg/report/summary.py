@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cvg.metrics.names import figure_key
-from cvg.report.candidates import CANDIDATES, Candidate, Metric, clip_metrics
+from cvg.report.candidates import CANDIDATES, Candidate, Metric, clip_metrics, node
 from cvg.report.levels import models_phrase
 from cvg.report.source import Source, figure
 
@@ -81,6 +81,7 @@ def main_table(source: Source) -> MainTable:
     lines = tuple(
         Line(candidate=one, cells=tuple(cell(one, metric) for metric in metrics))
         for one in CANDIDATES
+        if not one.optional or node(source.figures, one.name)
     )
     return MainTable(metrics=tuple(metrics), lines=lines)
 
@@ -129,9 +130,10 @@ def run_sentence(source: Source) -> str:
     if source.scores:
         protocol = source.scores[0]["protocol"]
         given = protocol["context_frames"]
+        ends = " and the one after the last" if protocol.get("goal") else ""
         sentence += (
             f" They then continued {protocol['clips']} held-out clips at {protocol['size']} × "
-            f"{protocol['size']} pixels: {given} frames were given, the next "
+            f"{protocol['size']} pixels: {given} frames{ends} were given, the next "
             f"{protocol['frames'] - given} were predicted."
         )
     return sentence

@@ -13,6 +13,7 @@ Outcome = Literal["beats", "mixed", "loses"]
 SPOKEN = {
     "baseline.repeat_last": "repeating the last frame",
     "baseline.nearest": "the nearest training clip",
+    "baseline.cross_fade": "a cross-fade to the goal",
 }
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cvg.metrics.baselines import nearest_clips, repeat_last, shuffle_frames
+from cvg.metrics.baselines import cross_fade, nearest_clips, repeat_last, shuffle_frames
 
 
 def clips(seed, num=5, frames=6):
@@ -16,6 +16,16 @@ def test_the_last_context_frame_is_repeated_and_the_clips_stay_as_they_were():
     for frame in range(2, 6):
         np.testing.assert_array_equal(repeated[:, frame], real[:, 1])
     np.testing.assert_array_equal(real, before)
+
+
+def test_a_cross_fade_goes_evenly_from_the_last_given_frame_to_the_goal():
+    real = clips(0)
+    real[:, 1], real[:, -1] = 40, 200
+    faded = cross_fade(real, context_frames=2)
+    np.testing.assert_array_equal(faded[:, [0, 1, -1]], real[:, [0, 1, -1]])
+    assert faded[0, 1:, 0, 0, 0].tolist() == [40, 80, 120, 160, 200]
+    with pytest.raises(ValueError, match="context_frames is 0"):
+        cross_fade(real, context_frames=0)
 
 
 def test_the_nearest_window_is_that_of_a_search_by_hand_however_it_is_streamed():

@@ -1,6 +1,7 @@
 """The figures of a whole run: names, what each candidate is, what is left out."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,6 +100,29 @@ def test_every_candidate_has_the_real_context_in_front(store, samples, vqgan):
         assert clips.shape == candidates.real.shape, name
         assert (clips[:, :CONTEXT] == candidates.real[:, :CONTEXT]).all(), name
         assert (clips[:, CONTEXT:] != candidates.real[:, CONTEXT:]).any(), name
+
+
+def test_a_goal_is_not_scored_and_has_a_baseline_of_its_own(store, samples, vqgan):
+    goal = replace(samples, goal=True)
+    candidates = gather_candidates(store, goal, vqgan, seed=0, device=CPU)
+    shapes = {clips.shape[1] for clips in (*candidates.paired.values(), candidates.real)}
+    assert shapes == {clips.shape[1] for clips in candidates.unpaired.values()} == {FRAMES - 1}
+    fade = candidates.paired["baseline.cross_fade"]
+    true = true_clips(store, samples)
+    halfway = (true[:, CONTEXT - 1].astype(float) + true[:, -1]) / 2
+    assert np.abs(fade[:, 3] - halfway).max() <= 0.5
+    suite = run_suite(store, goal, vqgan, Networks(), seed=0, device=CPU)
+    assert "cross_fade" in suite.figures["baseline"]
+    assert {score["protocol"]["goal"] for score in suite.scores} == {True}
+    assert {score["protocol"]["frames"] for score in suite.scores} == {FRAMES - 1}
+
+
+def test_without_context_there_is_no_baseline(store, samples, vqgan):
+    suite = run_suite(
+        store, replace(samples, context_frames=0), vqgan, Networks(), seed=0, device=CPU
+    )
+    assert "baseline" not in suite.figures
+    assert "psnr" in suite.figures["sample"]
 
 
 def test_real_against_real_takes_training_clips_only(store, samples, vqgan):

@@ -9,6 +9,7 @@ from PIL import Image
 from cvg.config import CheckVqganParams
 from cvg.files import write_json
 from cvg.frames.report import MOTION_EDGES, ExtractReport, UsedVideo, write_report
+from cvg.metrics.drift import Horizon
 from cvg.metrics.gates import Codebook, hold_against
 from cvg.metrics.health import Health, write_health
 from cvg.metrics.intervals import Interval
@@ -16,6 +17,7 @@ from cvg.metrics.names import flat_figures
 from cvg.metrics.record import write_suite
 from cvg.metrics.scores import Network, Protocol, Score
 from cvg.metrics.suite import Suite
+from cvg.metrics.transformers import write_check as write_transformers
 from cvg.pretrained.catalog import I3D, LPIPS_TRUNKS, entry
 from cvg.report.source import SourcePaths
 from cvg.segments import Segment
@@ -81,6 +83,7 @@ def write_run(
     check_absent=(),
     discriminator=False,
     ablation=None,
+    orders=None,
 ):
     """Write the inputs of the page below `root`; give where they are."""
     videos = [f"video{number}.mp4" for number in range(2)]
@@ -107,6 +110,10 @@ def write_run(
     write_json(root / "data/vqgan/health.json", TRAINING)
     write_check(root / "reports/vqgan", levels, vqgan, check_absent, size)
     write_plots(root / "reports/plots", levels, discriminator)
+    transformers = root / "reports/transformers"
+    write_check_of_transformers(transformers, levels)
+    if orders is not None:
+        (root / "reports/orders.csv").write_text(orders)
     if ablation is not None:
         (root / "reports/ablation.csv").write_text(ablation)
     return SourcePaths(
@@ -116,7 +123,9 @@ def write_run(
         metrics=root / "reports/metrics.json",
         scores=scores_folder,
         plots=root / "reports/plots",
+        transformers=transformers,
         ablation=root / "reports/ablation.csv" if ablation is not None else None,
+        orders=root / "reports/orders.csv" if orders is not None else None,
     )
 
 
@@ -312,3 +321,20 @@ def write_rows(path, rows):
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def write_check_of_transformers(folder, levels):
+    costs = {"all": 1.5, "frames": 2.25, "context": 3.5}
+    likelihoods = {
+        truth: dict.fromkeys(levels, nats) | {"bits_per_pixel": nats / 10}
+        for truth, nats in costs.items()
+    }
+    by_frame = [
+        {"frame": frame} | {truth: nats / 10 + frame / 100 for truth, nats in costs.items()}
+        for frame in (3, 4, 5)
+    ]
+    drift = [
+        Horizon(first=2, end=16, motion=3.5, repeated=0.25, real_motion=4.0, paired={"psnr": 21.5}),
+        Horizon(first=16, end=32, motion=0.75, repeated=0.5, real_motion=4.0, paired={}),
+    ]
+    write_transformers(folder, likelihoods=likelihoods, by_frame=by_frame, drift=drift)

@@ -1,0 +1,73 @@
+"""Stage: held-out codes and models -> likelihoods, and how long videos change."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from pipeline.stage import (
+    PARAMS_PATH,
+    ParamsOption,
+    SetOption,
+    path_option,
+    resolve_paths,
+    stage_run,
+)
+
+
+def check_transformers(
+    frames: Annotated[Path | None, path_option("Frame store.")] = None,
+    codes: Annotated[Path | None, path_option("Codes of the frames.")] = None,
+    vqgan: Annotated[Path | None, path_option("Trained VQGAN.")] = None,
+    transformer: Annotated[Path | None, path_option("Folder of the transformers.")] = None,
+    out: Annotated[Path | None, path_option("Folder for figures and tables.")] = None,
+    params_path: ParamsOption = PARAMS_PATH,
+    overrides: SetOption = None,
+) -> None:
+    """Measure the transformers: cross-entropy by truth seen, and drift of long videos."""
+    paths = resolve_paths(
+        "check-transformers",
+        {"frames": frames, "codes": codes, "vqgan": vqgan, "transformer": transformer, "out": out},
+        overrides=overrides,
+    )
+    from cvg.frames.store import FrameStore
+    from cvg.metrics.drift import measure_drift
+    from cvg.metrics.evaluate import load_networks
+    from cvg.metrics.names import flat_figures
+    from cvg.metrics.transformers import write_check
+    from cvg.sampling.check import score_codes, write_long
+    from cvg.sampling.models import load_models, open_codes
+    from cvg.training.device import chosen_device
+
+    with stage_run(
+        "check_transformers",
+        sections=["seed", "check_transformers", "sample"],
+        params_path=params_path,
+        overrides=overrides,
+    ) as run:
+        params, device, seed = run.params.check_transformers, chosen_device(), run.params.seed
+        models = load_models(vqgan=paths["vqgan"], transformers=paths["transformer"], device=device)
+        store, real = open_codes(paths["codes"], models), FrameStore.open(paths["frames"])
+        likelihoods = score_codes(
+            models, store, params, kinds=run.params.sample.conditions, seed=seed
+        )
+        long = write_long(models, store, real, params, run.params.sample, seed=seed)
+        networks = load_networks(
+            lpips="alex", stage="check_transformers", device=device, with_fvd=False
+        )
+        for sentence in networks.missing:
+            sys.stderr.write(f"WARNING: {sentence}\n")
+        drift = measure_drift(
+            long.videos, long.real, context_frames=params.context_frames, networks=networks
+        )
+        figures = write_check(
+            paths["out"],
+            likelihoods=None if likelihoods is None else likelihoods.figures(),
+            by_frame=(
+                []
+                if likelihoods is None
+                else [*likelihoods.by_frame(context_frames=params.context_frames)]
+            ),
+            drift=drift,
+        )
+        run.tracker.log_final(flat_figures(figures))
+        run.conclude(paths["out"], flat_figures({"nll": figures.get("nll", {})}))
