@@ -9,7 +9,9 @@ the same run. What packing does to the logits is printed too.
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -104,22 +106,29 @@ def write_without_cache(model: Transformer, codes: Int64[Tensor, "b t m"], count
         sequence[:, -1, place] = logits.argmax(-1)
 
 
-def peer(batch: int, cache: str) -> Callable[[], object]:
-    """Give GPT-2's `generate` at the same shape."""
+def gpt2(*, frames: int) -> torch.nn.Module:
+    """Give a GPT-2 of the same shape, without dropout, for the codes of so many frames."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    length = (CONTEXT + WRITTEN) * SIDE * SIDE
     config = GPT2Config(
         vocab_size=CODES,
-        n_positions=length,
+        n_positions=frames * SIDE * SIDE,
         n_embd=WIDTH,
         n_layer=LAYERS,
         n_head=HEADS,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
         bos_token_id=None,
         eos_token_id=None,
         pad_token_id=0,
     )
-    model = GPT2LMHeadModel(config).eval()
+    return GPT2LMHeadModel(config)
+
+
+def peer(batch: int, cache: str) -> Callable[[], object]:
+    """Give GPT-2's `generate` at the same shape."""
+    model: Any = gpt2(frames=CONTEXT + WRITTEN).eval()
     tokens = context(batch).flatten(1)
     return partial(
         model.generate,
@@ -180,13 +189,11 @@ def measure(rounds: int) -> Iterator[Row]:
         times = alternate(functions, rounds=rounds)
         for name in functions:
             row = row_of(times, name, peer="generate, dynamic", work=work, unit="codes/s")
-            yield Row(**vars(row) | {"name": f"batch {batch}: {name}"})
+            yield replace(row, name=f"batch {batch}: {name}")
         few = 4
         slow = alternate({"x": partial(write_without_cache, model, codes, few)}, rounds=1)
-        yield Row(
-            **vars(row_of(slow, "x", work=batch * few, unit="codes/s"))
-            | {"name": f"batch {batch}: ours, without a cache"}
-        )
+        row = row_of(slow, "x", work=batch * few, unit="codes/s")
+        yield replace(row, name=f"batch {batch}: ours, without a cache")
         for kind, size in (("fp32", 4), ("fp16", 2)):
             read = flat.numel() * size + batch * WINDOW * per_frame
             bound = batch * bytes_a_second / read

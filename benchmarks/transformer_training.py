@@ -1,9 +1,8 @@
 """How fast transformers train: `python -m benchmarks.transformer_training`.
 
-The transformer of the benchmark of sampling, on random codes in memory; against GPT-2 of
-Hugging Face at the same width, depth and number of positions, and against what the processor does
-at
-best: a large matrix product, in the same precision, timed in turn with it.
+The transformer of the benchmark of sampling, on random codes in memory; against GPT-2 of Hugging
+Face at the same width, depth and number of positions, and against what the processor does at best:
+a large matrix product, in the same precision, timed in turn with it.
 """
 
 import argparse
@@ -14,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Row, alternate, machine, print_table, row_of
-from benchmarks.sampling import CODES, HEADS, LAYERS, SIDE, WIDTH, WINDOW, build, null
+from benchmarks.sampling import CODES, SIDE, WINDOW, build, gpt2, null
 from cvg.seeding import generator
 from cvg.training.runtime import Precision, Runtime
 from cvg.transformer.train import cross_entropies
@@ -45,23 +44,11 @@ def ours(precision: Precision) -> Callable[[], None]:
 
 def peer(precision: Precision) -> Callable[[], None]:
     """Give a training step of GPT-2 at the same shape."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    length = FRAMES * SIDE * SIDE
-    config = GPT2Config(
-        vocab_size=CODES,
-        n_positions=length,
-        n_embd=WIDTH,
-        n_layer=LAYERS,
-        n_head=HEADS,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-    )
-    model = GPT2LMHeadModel(config).train()
+    model = gpt2(frames=FRAMES).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     runtime = Runtime(device=CPU, precision=precision)
-    tokens = torch.randint(CODES, (BATCH, length), generator=generator(0, "sequence"))
+    shape = (BATCH, FRAMES * SIDE * SIDE)
+    tokens = torch.randint(CODES, shape, generator=generator(0, "sequence"))
 
     def step() -> None:
         with runtime.autocast():

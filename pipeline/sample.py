@@ -137,7 +137,8 @@ def _sample_held_out(run: StageRun, paths: dict[str, Path]) -> None:
 
 def _make_asked(run: StageRun, paths: dict[str, Path], asked: dict[str, Any]) -> None:
     from cvg.files import refuse_foreign_folder, replacing_folder
-    from cvg.sampling.generator import CHUNK, Generator
+    from cvg.sampling.decode import CHUNK
+    from cvg.sampling.generator import Generator
     from cvg.sampling.models import load_models
     from cvg.sampling.request import write_requested
     from cvg.training.device import chosen_device

@@ -14,7 +14,7 @@ from cvg.conditions.condition import Kind
 from cvg.config import CheckTransformersParams, SampleParams
 from cvg.frames.store import FrameStore
 from cvg.progress import Steps
-from cvg.sampling.decode import decode_frames
+from cvg.sampling.decode import decode_as_they_come
 from cvg.sampling.likelihood import TRUTHS, TruthSeen, measure_likelihood
 from cvg.sampling.models import Models
 from cvg.sampling.rollout import Task, roll_out
@@ -23,7 +23,6 @@ from cvg.tensors import Float, Tensor
 from cvg.transformer.conditioning import known_conditions
 
 CLIPS_AT_ONCE = 32
-CHUNK = 16  # frames that are decoded at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +75,7 @@ def score_codes(
     Returns:
         None where the transformers are of parallel order, which has no likelihood.
     """
-    last = list(models.transformers.values())[-1]
+    last = models.finest
     layout = last.model.layout
     if last.model.shape.order != "raster":
         return None
@@ -137,17 +136,17 @@ def write_long(
             are not, because they end with the real videos.
         seed: root seed.
     """
-    segments = _spread(
+    segments = _longest(
         [s for s in store.segments("held_out") if s.num_frames > params.context_frames],
         params.drift_videos,
     )
     real = [frames.window(s, 0, min(s.num_frames, params.drift_frames)) for s in segments]
-    layout = list(models.transformers.values())[-1].model.layout
+    layout = models.finest.model.layout
     batch = gather_codes(
         store, [Window(s, 0, params.context_frames) for s in segments], layout=layout
     )
     context = layout.from_sequence(batch.sequence.to(models.device))
-    vocabulary = list(models.transformers.values())[-1].conditioning.vocabulary
+    vocabulary = models.finest.conditioning.vocabulary
     lasting: list[Kind] = [k for k in settings.conditions if k not in ("actions", "map")]
     task = Task(
         names=[f"{segment.video}#drift" for segment in segments],
@@ -156,21 +155,15 @@ def write_long(
         context=context,
     )
     videos = [np.stack([clip[: params.context_frames] for clip in real])]
-    written = []
+    written = roll_out(models.transformers, task, settings, seed=seed)
     total = params.drift_frames - params.context_frames
     with Steps("check-transformers: long videos", total=total) as steps:
-        for frame in roll_out(models.transformers, task, settings, seed=seed):
-            written.append(frame)
-            steps.advance()
-            if len(written) == CHUNK:
-                videos.append(decode_frames(models.vqgan, written))
-                written = []
-    if written:
-        videos.append(decode_frames(models.vqgan, written))
+        for chunk in decode_as_they_come(models.vqgan, written):
+            videos.append(chunk)
+            steps.advance(chunk.shape[1])
     return LongVideos(videos=np.concatenate(videos, axis=1), real=real)
 
 
-def _spread(segments: Sequence[Segment], count: int) -> list[Segment]:
-    """Give `count` of the segments, the longest first where there are more."""
-    longest = sorted(segments, key=lambda segment: (-segment.num_frames, segment.id))
-    return longest[:count]
+def _longest(segments: Sequence[Segment], count: int) -> list[Segment]:
+    """Give the `count` longest segments, the longest first."""
+    return sorted(segments, key=lambda segment: (-segment.num_frames, segment.id))[:count]

@@ -16,13 +16,10 @@ from cvg.config import DrawParams
 from cvg.errors import UserError
 from cvg.frames.aligned import shrink_maps
 from cvg.frames.pixels import to_channels_first, to_unit
-from cvg.sampling.decode import decode_frames
+from cvg.sampling.decode import decode_as_they_come
 from cvg.sampling.models import Models, load_models
 from cvg.sampling.rollout import Task, roll_out
 from cvg.tensors import Int64, Tensor
-
-# Frames that are decoded at once: enough to keep a processor busy, few enough to be seen soon.
-CHUNK = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,20 +137,13 @@ class Generator:
         names = names or [f"video {number}" for number in range(len(requests))]
         if firsts := [request.first for request in requests if request.first is not None]:
             yield np.stack(firsts)
-        written: list[dict[str, Int64[Tensor, "b h w"]]] = []
         frames = roll_out(
             self.models.transformers,
             self._task(requests, names),
             settings or self.settings,
             seed=seed,
         )
-        for frame in frames:
-            written.append(frame)
-            if len(written) == CHUNK:
-                yield decode_frames(self.models.vqgan, written)
-                written = []
-        if written:
-            yield decode_frames(self.models.vqgan, written)
+        yield from decode_as_they_come(self.models.vqgan, frames)
         if lasts := [request.last for request in requests if request.last is not None]:
             yield np.stack(lasts)[:, None]
 
@@ -207,7 +197,7 @@ class Generator:
     @property
     def conditioning(self) -> Conditioning:
         """The conditions that the models take."""
-        return next(iter(self.models.transformers.values())).conditioning
+        return self.models.conditioning
 
     def small_map(self, pictures: UInt8[np.ndarray, "t h w"]) -> Float32[np.ndarray, "t c c"]:
         """Give maps as conditions hold them, from pictures of the size of a frame.

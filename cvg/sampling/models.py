@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from cvg.codes.store import CodeStore
+from cvg.conditions.conditioning import Conditioning
 from cvg.errors import UserError
 from cvg.transformer.store import TrainedTransformer, load_transformer
 from cvg.vqgan.model import Vqgan
@@ -20,6 +21,16 @@ class Models:
     vqgan: Vqgan
     vqgan_hash: str
     transformers: Mapping[str, TrainedTransformer]  # by level, coarse to fine
+
+    @property
+    def finest(self) -> TrainedTransformer:
+        """The transformer of the finest level, whose layout has all levels."""
+        return list(self.transformers.values())[-1]
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """The conditions that they take; of the levels, only where motion is parted may differ."""
+        return next(iter(self.transformers.values())).conditioning
 
     @property
     def device(self) -> torch.device:

@@ -85,7 +85,7 @@ def continuation(
     models: Models, store: CodeStore, windows: Sequence[Window], settings: SampleParams
 ) -> Task:
     """Give the task of continuing windows from their first frames and conditions."""
-    transformer = list(models.transformers.values())[-1]
+    transformer = models.finest
     layout = transformer.model.layout
     batch = gather_codes(store, windows, layout=layout)
     codes = layout.from_sequence(batch.sequence.to(models.device))
@@ -114,8 +114,9 @@ def _warn_of_unknown_words(
 ) -> None:
     if "caption" not in settings.conditions:
         return
-    conditioning = next(iter(models.transformers.values())).conditioning
-    words = {word for clip in clips for word in conditioning.unknown_words(clip.caption or "")}
+    words = {
+        word for clip in clips for word in models.conditioning.unknown_words(clip.caption or "")
+    }
     if words:
         sys.stderr.write(
             f"WARNING: words that no training caption has are ignored: {', '.join(sorted(words))}\n"

@@ -105,7 +105,7 @@ class _Task:
         rng = generator(self._around.seed, "transformer", self._level, "batch", step, part)
         batch = self._training.random(self._own.batch_size, rng=rng)
         conditions = drop_at_random(
-            self._gather(batch),
+            gather_known(self._conditioning, batch),
             self._shares,
             everything=self._params.conditions.dropout.everything,
             rng=rng,
@@ -135,9 +135,6 @@ class _Task:
             conditioning=self._conditioning,
             device=self._around.device,
         )
-
-    def _gather(self, batch: CodeBatch) -> Conditions:
-        return gather_known(self._conditioning, batch)
 
     def _draw_goal(self, batch: CodeBatch, rng: torch.Generator) -> Goal | None:
         """Let some steps see the last frame of their clips."""

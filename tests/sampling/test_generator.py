@@ -6,7 +6,8 @@ import torch
 
 from cvg.conditions.condition import Condition
 from cvg.errors import UserError
-from cvg.sampling.generator import CHUNK, Generator, Request
+from cvg.sampling.decode import CHUNK
+from cvg.sampling.generator import Generator, Request
 from cvg.sampling.models import Models
 
 SIZE = 16
