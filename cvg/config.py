@@ -123,6 +123,14 @@ class DiscriminatorParams(Section):
     lr_scale: PositiveFloat
 
 
+class RateWeights(Section):
+    """What a seldom code costs, by level."""
+
+    top: NonNegative
+    middle: NonNegative
+    bottom: NonNegative
+
+
 class VqganParams(TrainingParams):
     """The hierarchical VQGAN and its training."""
 
@@ -139,7 +147,7 @@ class VqganParams(TrainingParams):
     fsq_levels: Annotated[list[Annotated[int, Field(ge=3)]], Field(min_length=1)]
     codebook_decay: Annotated[float, Field(ge=0, lt=1)]
     restart_below: Share
-    rate_weight: NonNegative
+    rate_weight: RateWeights
     commitment_weight: NonNegative
     still_weight: NonNegative
     bottom_drop: Share

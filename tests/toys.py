@@ -52,7 +52,6 @@ def toy_shape(levels: tuple[str, ...] = ("top", "bottom"), **quantizer: object) 
         "code_dim": CODE_DIM,
         "decay": 0.9,
         "restart_below": 0.02,
-        "rate_weight": 0.0,
         "normalize": False,
         "fsq_levels": (3, 4),
     }
@@ -65,6 +64,7 @@ def toy_shape(levels: tuple[str, ...] = ("top", "bottom"), **quantizer: object) 
         halvings=1,
         norm="local",
         quantizer=QuantizerShape(**(values | quantizer)),
+        rate_weights=(0.0,) * len(levels),
     )
 
 

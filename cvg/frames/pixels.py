@@ -5,6 +5,8 @@ from einops import rearrange
 
 from cvg.tensors import Float, Float32, Tensor, UInt8
 
+STILL = 2  # grey levels; a byte that changes by no more from frame to frame stands still
+
 
 def to_unit(frames: UInt8[Tensor, "*axes"]) -> Float32[Tensor, "*axes"]:
     """Map 0 .. 255 to [-1, 1]; inverse of `to_stored`."""

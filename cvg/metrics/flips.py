@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from einops import reduce
 
+from cvg.frames.pixels import STILL
 from cvg.tensors import Bool, Int64, UInt8
-
-STILL = 2  # grey levels; a byte that changes by no more stands still
 
 
 def still_cells(

@@ -41,6 +41,7 @@ class VqganShape:
     halvings: int  # by which the encoder comes from there to the finest grid
     norm: Norm
     quantizer: QuantizerShape
+    rate_weights: tuple[float, ...]  # what a seldom code costs at each level
 
     def grid(self, level: str) -> int:
         """Give the rows and columns of a level's codes: half of those of the next finer level."""
@@ -54,7 +55,8 @@ class VqganShape:
         quantizer = QuantizerShape(
             **{**quantizer, "fsq_levels": tuple(quantizer["fsq_levels"])},
         )
-        return cls(**{**value, "levels": tuple(value["levels"]), "quantizer": quantizer})
+        lists = {name: tuple(value[name]) for name in ("levels", "rate_weights")}
+        return cls(**{**value, **lists, "quantizer": quantizer})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +90,8 @@ class Coder(nn.Module):
             *([make_norm(shape.norm, width)] if shape.quantizer.kind == "fsq" else []),
             nn.Conv2d(width, code_dim, 1),
         )
-        self.quantizer = make_quantizer(shape.quantizer, name=level)
+        rate_weight = shape.rate_weights[shape.levels.index(level)]
+        self.quantizer = make_quantizer(shape.quantizer, name=level, rate_weight=rate_weight)
         self.from_latents = nn.Conv2d(code_dim, width, 3, padding=1)
 
     def forward(

@@ -22,7 +22,6 @@ class QuantizerShape:
     code_dim: int  # ema: width of a vector (fsq: as many as fsq_levels has)
     decay: float  # ema: share of the running sums kept at each training step
     restart_below: float  # ema: a code of less than this share of the mean utility is restarted
-    rate_weight: float  # ema: of the cost of seldom codes, in mean squared errors a nat
     normalize: bool  # ema: latents and vectors of length 1
     fsq_levels: tuple[int, ...]  # fsq: number of values of each coordinate
 
@@ -35,12 +34,13 @@ class QuantizerShape:
             )
 
 
-def make_quantizer(shape: QuantizerShape, *, name: str) -> Quantizer:
+def make_quantizer(shape: QuantizerShape, *, name: str, rate_weight: float = 0.0) -> Quantizer:
     """Make a quantizer, its codebook still empty where it has one.
 
     Args:
         shape: kind and sizes.
         name: the level, for messages.
+        rate_weight: ema: of the cost of seldom codes, in mean squared errors a nat; 0: none.
 
     Raises:
         UserError: `fsq_levels` cannot be trained.
@@ -54,7 +54,7 @@ def make_quantizer(shape: QuantizerShape, *, name: str) -> Quantizer:
                 settings=EmaSettings(
                     decay=shape.decay,
                     restart_below=shape.restart_below,
-                    rate_weight=shape.rate_weight,
+                    rate_weight=rate_weight,
                     normalize=shape.normalize,
                 ),
             )

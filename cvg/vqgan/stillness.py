@@ -8,9 +8,9 @@ that stand still from one frame to the next are drawn together; unusual, and our
 import torch.nn.functional as F
 from einops import rearrange
 
+from cvg.frames.pixels import STILL
 from cvg.tensors import Bool, Float, Float32, Tensor
 
-STILL = 2 / 127.5  # in [-1, 1]; a pixel that changes by no more, 2 grey levels, stands still
 LEAST_VARIANCE = 1e-6
 
 
@@ -38,4 +38,4 @@ def still_cells(frames: Float[Tensor, "b c _ _"], *, grid: int) -> Bool[Tensor, 
     """Say for each pair of successive frames which cells of a grid stand still."""
     before, after = rearrange(frames, "(b two) c h w -> two b c h w", two=2)
     change = (after - before).abs().amax(1, keepdim=True)
-    return F.max_pool2d(change, change.shape[-1] // grid)[:, 0] <= STILL
+    return F.max_pool2d(change, change.shape[-1] // grid)[:, 0] <= STILL / 127.5

@@ -127,10 +127,10 @@ def vqgan_shape(params: VqganParams, *, size: int) -> VqganShape:
             code_dim=len(params.fsq_levels) if fsq else params.code_dim,
             decay=params.codebook_decay,
             restart_below=params.restart_below,
-            rate_weight=params.rate_weight,
             normalize=params.normalize,
             fsq_levels=tuple(params.fsq_levels),
         ),
+        rate_weights=tuple(getattr(params.rate_weight, level) for level in params.levels),
     )
 
 

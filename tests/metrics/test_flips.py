@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvg.metrics.flips import STILL, Flips, still_cells
+from cvg.frames.pixels import STILL
+from cvg.metrics.flips import Flips, still_cells
 
 GREY = 100
 

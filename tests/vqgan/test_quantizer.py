@@ -21,7 +21,6 @@ EMA = QuantizerShape(
     code_dim=WIDTH,
     decay=0.9,
     restart_below=0.2,
-    rate_weight=0.0,
     normalize=False,
     fsq_levels=(8, 8, 4),
 )

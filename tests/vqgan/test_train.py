@@ -1,6 +1,7 @@
 """Training as a whole: reproducible, and able to learn."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from cvg.training.loop import Surroundings
 from cvg.training.runtime import Runtime
 from cvg.training.weights import hash_weights
 from cvg.vqgan.health import measure_health
-from cvg.vqgan.model import Vqgan
+from cvg.vqgan.model import Vqgan, VqganShape
 from cvg.vqgan.step import VqganStep
 from cvg.vqgan.train import train_vqgan, vqgan_shape
 
@@ -86,3 +87,14 @@ def test_it_memorises_a_batch(params, toys):
     spread = frames.var().item()
     assert mse_loss(whole.frames, frames).item() < 0.02 * spread
     assert mse_loss(vqgan.decode({"top": whole.codes["top"]}), frames).item() < 0.1 * spread
+
+
+def test_each_level_has_a_rate_weight_of_its_own(params, toys):
+    weights = params.rate_weight.model_copy(update={"top": 0.1, "bottom": 2.0})
+    shape = vqgan_shape(params.model_copy(update={"rate_weight": weights}), size=toys.SIZE)
+    read_back = VqganShape.from_json(json.loads(json.dumps(asdict(shape))))
+    quantizers = Vqgan(read_back).quantizers
+    assert {level: one.rate_weight for level, one in quantizers.items()} == {
+        "top": 0.1,
+        "bottom": 2.0,
+    }
