@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 
 from cvg.tensors import Int64, Tensor
@@ -72,6 +73,22 @@ class Layout:
             columns = torch.arange(fine.columns) * coarse.columns // fine.columns
             parts.append(start + (rows[:, None] * coarse.columns + columns).flatten())
             start += coarse.num_codes
+        return torch.cat(parts)
+
+    def beside(self) -> Int64[Tensor, "m 4"]:
+        """Give for each place its neighbours in its grid that are before it in raster order.
+
+        They are above to the left, above, above to the right, and to the left; `num_places` stands
+        for one beyond the edge.
+        """
+        parts, start = [], 0
+        for grid in self.grids:
+            numbers = start + torch.arange(grid.num_codes).reshape(grid.rows, grid.columns)
+            around = F.pad(numbers, (1, 1, 1, 0), value=self.num_places)
+            up, here = around[:-1], around[1:]
+            neighbours = [up[:, :-2], up[:, 1:-1], up[:, 2:], here[:, :-2]]
+            parts.append(torch.stack(neighbours, dim=-1).flatten(0, 1))
+            start += grid.num_codes
         return torch.cat(parts)
 
     def to_sequence(

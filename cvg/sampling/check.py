@@ -95,7 +95,7 @@ def score_codes(
                     truth=truth,
                     seed=seed,
                 )
-                for level, values in found.nll.items():
+                for level, values in found.items():
                     nll[truth].setdefault(level, []).append(values)
                 steps.advance(len(batch.segments))
     return Likelihoods(

@@ -9,7 +9,6 @@ What separates the first from the last is what errors in a model's own past cost
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -27,17 +26,6 @@ TruthSeen = Literal["all", "frames", "context"]
 TRUTHS: tuple[TruthSeen, ...] = get_args(TruthSeen)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Likelihood:
-    """Of true codes after the context.
-
-    Attributes:
-        nll: negative log-likelihood in nats a code, by level, `[clips, frames]`.
-    """
-
-    nll: Mapping[str, Float[Tensor, "b t"]]
-
-
 @torch.no_grad()
 def measure_likelihood(
     transformers: Mapping[str, TrainedTransformer],
@@ -47,7 +35,7 @@ def measure_likelihood(
     context_frames: int,
     truth: TruthSeen,
     seed: int,
-) -> Likelihood:
+) -> dict[str, Float[Tensor, "b after"]]:
     """Measure how likely the codes of clips are, after their context.
 
     Codes are drawn as the models predict them, at temperature 1 and unfiltered.
@@ -59,6 +47,9 @@ def measure_likelihood(
         context_frames: true frames before the first that is measured; may be 0.
         truth: how much of the truth is seen.
         seed: of what is drawn.
+
+    Returns:
+        the negative log-likelihood of each frame after the context, in nats a code, by level.
 
     Raises:
         ValueError: a transformer is of parallel order, which has no likelihood.
@@ -86,7 +77,7 @@ def measure_likelihood(
         if truth == "frames":
             for decoder in decoders.values():
                 _write_true(decoder, true)
-    return Likelihood(nll={level: torch.stack(rows, dim=1) for level, rows in nll.items()})
+    return {level: torch.stack(rows, dim=1) for level, rows in nll.items()}
 
 
 def _begin(
@@ -97,7 +88,7 @@ def _begin(
     context_frames: int,
 ) -> Decoder:
     model, frames = transformer.model, next(iter(codes.values())).shape[1]
-    device = model.head.weight.device
+    device = model.device
     gathered = transformer.conditioning.gather(conditions, frames=frames).to(device)
     decoder = Decoder(pack(model, "fp32"), gathered)
     if context_frames:

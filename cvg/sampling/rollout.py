@@ -82,7 +82,7 @@ def _begin(
 ) -> LevelWriter:
     """Give the writer of a level, after the context."""
     layout, conditioning = transformer.model.layout, transformer.conditioning
-    device = transformer.model.head.weight.device
+    device = transformer.model.device
     scales = settings.guidance.model_dump()
     guidance = Guidance({kind: scales[kind] for kind in conditioning.kinds})
     goal = None

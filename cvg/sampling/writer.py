@@ -49,7 +49,7 @@ class LevelWriter:
     @property
     def device(self) -> torch.device:
         """Where codes are drawn."""
-        return self._decoder.model.head.weight.device
+        return self._decoder.model.device
 
     def change(self, conditions: Sequence[Condition]) -> None:
         """Go on under other conditions."""

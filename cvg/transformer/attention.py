@@ -14,6 +14,7 @@ import torch
 from einops import rearrange
 from torch import nn
 
+from cvg.config import Order
 from cvg.tensors import Bool, Float, Int64, Tensor
 
 # Times are small whole numbers (frames), so wave lengths from about 6 to 600 frames are enough.
@@ -88,14 +89,42 @@ def attend(
     Args:
         parts: what is looked at, each with the queries that look at it.
     """
-    scores = [_scores(queries, seen) for queries, seen in parts]
-    weights = torch.cat(scores, dim=-1).softmax(-1).to(parts[0][1].values.dtype)
-    shares = weights.split([part.shape[-1] for part in scores], dim=-1)
-    mixed = shares[0] @ parts[0][1].values
-    for share, (_, seen) in zip(shares[1:], parts[1:], strict=True):
-        mixed = mixed + share @ seen.values
-    return mixed
+    scores = torch.cat([queries @ seen.keys.transpose(-2, -1) for queries, seen in parts], dim=-1)
+    values = torch.cat([seen.values for _, seen in parts], dim=2)
+    # Added, and not filled in: the gradient of a sum costs nothing.
+    scores = scores + torch.cat([_bias(seen, scores) for _, seen in parts], dim=-1)
+    # Autocast would turn scores, which are the largest arrays of a step, to single precision and
+    # back; a softmax sums in single precision whatever it is given.
+    with torch.autocast(scores.device.type, enabled=False):
+        weights = scores.softmax(-1)
+    return weights.to(values.dtype) @ values
 
 
-def _scores(queries: Float[Tensor, "b a n e"], to: KeysValues) -> Float[Tensor, "b a n k"]:
-    return (queries @ to.keys.transpose(-2, -1)).masked_fill(~to.visible, -torch.inf)
+def _bias(seen: KeysValues, scores: Float[Tensor, "b a n _"]) -> Float[Tensor, "#b 1 n k"]:
+    """Give 0 for what is visible, and minus infinity."""
+    shape = (len(scores), 1, scores.shape[2], seen.keys.shape[2])
+    bias = scores.new_zeros(()).masked_fill(~seen.visible, -torch.inf)
+    return bias.expand(shape)
+
+
+def window_mask(
+    times: Int64[Tensor, "n"], *, window: int, order: Order = "raster", twice: bool = False
+) -> Bool[Tensor, "n n"]:
+    """Say which positions (columns) each position (row) may look at.
+
+    Args:
+        times: frame number of each position, in the order of the sequence.
+        window: frames in sight, the position's own included.
+        order: raster: of its own frame a position sees what is before it; parallel: all of it.
+        twice: whether the second half of the positions are the same frames with codes hidden,
+            which see themselves and, of the first half, the frames before.
+    """
+    position = torch.arange(len(times), device=times.device)
+    age = times[:, None] - times
+    if order == "raster":
+        return (age < window) & (position <= position[:, None])
+    if not twice:
+        return (age < window) & (age >= 0)
+    behind = position >= len(times) // 2
+    earlier = (age < window) & (age >= behind[:, None].long()) & ~behind
+    return earlier | ((age == 0) & behind & behind[:, None])

@@ -1,10 +1,10 @@
 """What decoding keeps: keys and values of the prefix, of anchors, and of the last frames in a ring.
 
-All keys of a layer lie in one array, prefix | first frame | goal | ring, each turned as the
-queries of the present frame need it, so that a new code looks at everything with one product. They
-lie transposed, because one query then reads cold keys nearly twice as fast. Keys of the ring carry
-their own time and are turned once. The others are turned again at the start of every frame. The
-work of a code does not grow with the length of a video, nor does the memory.
+All of a layer lie in one array, prefix | first frame | goal | ring, so that a new code looks at
+everything with one product. Keys are kept twice: as they are, and turned to their distance from
+the present frame, once at its start; codes of the present frame then need no turning at all.
+Turned keys lie transposed, because one query reads cold keys nearly twice as fast so. The work of
+a code does not grow with the length of a video, nor does the memory.
 """
 
 from collections.abc import Sequence
@@ -14,24 +14,24 @@ import torch
 
 from cvg.tensors import Float, Tensor
 from cvg.transformer.attention import KeysValues
-from cvg.transformer.model import Goal, Seen, Transformer
+from cvg.transformer.block import Seen
+from cvg.transformer.model import Goal, Transformer
 
 
 @dataclass
 class LayerCache:
     """Keys and values of one layer."""
 
-    fixed: Float[Tensor, "b a f e"]  # keys of prefix, first frame and goal, without rotation
-    keys: Float[Tensor, "b a e k"]  # turned
+    keys: Float[Tensor, "b a k e"]  # without rotation; those of the present frame follow at its end
+    turned: Float[Tensor, "b a e k"]
     values: Float[Tensor, "b a k e"]
 
 
 class Cache:
     """Keys and values of all layers, and where the next code belongs.
 
-    Frame t lives in slot t % window of the ring. Keys carry their time in their rotation, so their
-    order in the ring does not matter; what must not be seen (frames never written, the rest of the
-    frame that is being overwritten) has a bias of minus infinity.
+    Frame t lives in slot t % window of the ring. What must not be seen (frames never written, the
+    rest of the frame that is being overwritten) has a bias of minus infinity.
 
     Attributes:
         layers: first to last.
@@ -60,8 +60,8 @@ class Cache:
         self._ring = slice(self._goal.stop, self._goal.stop + self._window * self._places)
         self.layers = [
             LayerCache(
-                fixed=first.keys.new_zeros(b, a, self._goal.stop, e),
-                keys=first.keys.new_zeros(b, a, e, self._ring.stop),
+                keys=first.keys.new_zeros(b, a, self._ring.stop, e),
+                turned=first.keys.new_zeros(b, a, e, self._ring.stop),
                 values=first.keys.new_zeros(b, a, self._ring.stop, e),
             )
             for _ in prefix
@@ -74,7 +74,7 @@ class Cache:
     def set_prefix(self, prefix: Sequence[KeysValues]) -> None:
         """Put in what is seen of a condition, from `begin_frame` on."""
         for layer, seen in zip(self.layers, prefix, strict=True):
-            layer.fixed[:, :, self._prefix] = seen.keys
+            layer.keys[:, :, self._prefix] = seen.keys
             layer.values[:, :, self._prefix] = seen.values
         padding = ~prefix[0].visible
         self._bias[..., self._prefix] = 0
@@ -83,46 +83,39 @@ class Cache:
     def set_goal(self, goal: Sequence[Seen]) -> None:
         """Put in what each layer has made of the goal."""
         for layer, seen in zip(self.layers, goal, strict=True):
-            layer.fixed[:, :, self._goal] = seen.keys
+            layer.keys[:, :, self._goal] = seen.keys
             layer.values[:, :, self._goal] = seen.values
 
     def set_frames(self, layers: Sequence[Seen], *, count: int) -> None:
         """Put in the first `count` frames at once, as a pass over them has left them."""
         m = self._places
         kept = range(max(0, count - self._window), count)
-        times = torch.tensor(kept, device=self._bias.device).repeat_interleave(m)
-        rotation = self._model.rotation(times, self._bias.dtype)
-        slots = torch.cat([self._slot(frame) for frame in kept])
+        slots = torch.cat([torch.arange(m) + self._slot(frame).start for frame in kept])
+        slots = slots.to(self._bias.device)
         for layer, seen in zip(self.layers, layers, strict=True):
-            turned = rotation.turn(seen.keys[:, :, kept.start * m :])
-            layer.keys[..., slots] = turned.transpose(-2, -1)
+            layer.keys[:, :, slots] = seen.keys[:, :, kept.start * m :]
             layer.values[:, :, slots] = seen.values[:, :, kept.start * m :]
             if self._model.shape.keep_first:
-                layer.fixed[:, :, self._first] = seen.keys[:, :, :m]
+                layer.keys[:, :, self._first] = seen.keys[:, :, :m]
                 layer.values[:, :, self._first] = seen.values[:, :, :m]
         self.frame = count
 
     def begin_frame(self) -> None:
-        """Turn what is not of the ring to the present frame, and settle what is in sight."""
-        now, reach = self.frame, self._model.shape.reach
-        times = torch.full((self._goal.stop,), now)
-        times[self._first] -= min(now, reach)
-        if self._goal_time is not None:
-            times[self._goal] -= max(-reach, min(now - self._goal_time, reach))
-        rotation = self._model.rotation(times.to(self._bias.device), self._bias.dtype)
+        """Turn all keys to the present frame, and settle what is in sight."""
+        rotation = self._model.rotation(-self._ages().to(self._bias.device), self._bias.dtype)
         for layer in self.layers:
-            layer.keys[..., : self._goal.stop] = rotation.turn(layer.fixed).transpose(-2, -1)
-        first_is_seen = self._model.shape.keep_first and now >= self._window
+            layer.turned.copy_(rotation.turn(layer.keys).transpose(-2, -1))
+        first_is_seen = self._model.shape.keep_first and self.frame >= self._window
         self._bias[..., self._first] = 0 if first_is_seen else -torch.inf
         # Until the ring has been filled once, slots behind the present frame are unwritten.
-        written = min(now, self._window) * self._places
+        written = min(self.frame, self._window) * self._places
         self._bias[..., self._ring.start : self._ring.start + written] = 0
         self._bias[..., self._ring.start + written :] = -torch.inf
-        self._bias[..., self._slot(now)] = -torch.inf
+        self._bias[..., self._slot(self.frame)] = -torch.inf
 
     def slots(self, count: int) -> slice:
         """Give where the next `count` places of the present frame are kept."""
-        start = self._ring.start + (self.frame % self._window) * self._places + self.place
+        start = self._slot(self.frame).start + self.place
         return slice(start, start + count)
 
     def bias(self, count: int, *, causal: bool) -> Float[Tensor, "b 1 _ k"]:
@@ -148,15 +141,25 @@ class Cache:
         self.place += count
         if self.place < self._places:
             return
-        if self.frame == 0 and self._model.shape.keep_first:
-            # At time 0, turned keys are those without rotation.
-            for layer in self.layers:
-                start = self._ring.start
-                first = layer.keys[..., start : start + self._places]
-                layer.fixed[:, :, self._first] = first.transpose(-2, -1)
-                layer.values[:, :, self._first] = layer.values[:, :, start : start + self._places]
+        slot = self._slot(self.frame)
+        for layer in self.layers:
+            layer.keys[:, :, slot] = layer.turned[..., slot].transpose(-2, -1)
+            if self.frame == 0 and self._model.shape.keep_first:
+                layer.keys[:, :, self._first] = layer.keys[:, :, slot]
+                layer.values[:, :, self._first] = layer.values[:, :, slot]
         self.frame, self.place = self.frame + 1, 0
 
-    def _slot(self, frame: int) -> Tensor:
+    def _ages(self) -> Tensor:
+        """Give how many frames ago each slot was, as queries of the present frame see it."""
+        now, reach, m = self.frame, self._model.shape.reach, self._places
+        ages = torch.zeros(self._ring.stop, dtype=torch.int64)
+        ages[self._first] = min(now, reach)
+        if self._goal_time is not None:
+            ages[self._goal] = max(-reach, min(now - self._goal_time, reach))
+        slots = torch.arange(self._window)
+        ages[self._ring] = ((now - slots) % self._window).repeat_interleave(m)
+        return ages
+
+    def _slot(self, frame: int) -> slice:
         start = self._ring.start + (frame % self._window) * self._places
-        return torch.arange(start, start + self._places, device=self._bias.device)
+        return slice(start, start + self._places)

@@ -2,12 +2,12 @@
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 
 from cvg.conditions.batch import Conditions
 from cvg.tensors import Bool, Float, Int64, Tensor
+from cvg.transformer.block import Block
 from cvg.transformer.cache import Cache, LayerCache
-from cvg.transformer.model import Block, Goal
+from cvg.transformer.model import Goal
 from cvg.transformer.packing import PackedBlock, PackedTransformer
 
 ONE_PASS_FRAMES = 16
@@ -37,26 +37,26 @@ class Decoder:
         self._packed, self.model = packed, packed.model
         self._conditions, self._goal = conditions, goal
         embedding, m = self.model.code_embedding, self.model.layout.num_places
-        with torch.no_grad():
+        with torch.inference_mode():
             prefix, self._added = self.model.see_condition(conditions)
             self._table = embedding.table()
             self._cache = Cache(self.model, prefix, goal=goal)
             if goal is not None:
                 self._cache.set_goal(self.model.see_goal(goal, prefix, self._added))
         self._codes = conditions.prefix.new_zeros(len(conditions), m)
-        self._vectors = self._added[:, None].repeat(1, m, 1)  # of the codes of the present frame
-        self._base = self._vectors.clone()  # what its places have besides their input
+        # Of the codes of the present frame; the last row stands for what is beyond the edge.
+        self._vectors = torch.zeros_like(self._added)[:, None].repeat(1, m + 1, 1)
+        self._base = self._vectors[:, :-1].clone()  # what its places have besides their input
         self._before = self._added  # input of its first place in raster order
         self._previous: Int64[Tensor, "b m"] | None = None
         self._earlier: Int64[Tensor, "b m"] | None = None  # one frame before `_previous`
-        self._times = self.model.rotation(torch.zeros_like(self._codes[0, :1]), self._table.dtype)
 
     @property
     def frame(self) -> int:
         """The number of the frame being written, or to be begun."""
         return self._cache.frame
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def prefill(self, sequence: Int64[Tensor, "b t m"]) -> None:
         """Write the first frames; nothing may have been written before.
 
@@ -83,7 +83,7 @@ class Decoder:
         self._cache.frame -= 1
         self._previous = self._earlier
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def change(self, conditions: Conditions) -> None:
         """Go on with other conditions from the next frame on."""
         self._conditions = conditions
@@ -92,14 +92,12 @@ class Decoder:
         if self._goal is not None:
             self._cache.set_goal(self.model.see_goal(self._goal, prefix, self._added))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def begin(self) -> None:
         """Begin the next frame."""
         assert self._cache.place == 0
         embedding, count = self.model.code_embedding, len(self._added)
         self._cache.begin_frame()
-        now = torch.full_like(self._codes[0, :1], self._cache.frame)
-        self._times = self.model.rotation(now, self._table.dtype)
         if self._previous is None:
             brought, self._before = embedding.first_frame(count), embedding.start.expand(count, -1)
         else:
@@ -110,7 +108,7 @@ class Decoder:
             per_frame = per_frame[:, 0]
         self._base = brought + self._added[:, None] + per_frame
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def give(self, codes: Int64[Tensor, "b n"]) -> Float[Tensor, "b n v"]:
         """Write known codes at the next places of the frame; in parallel order all of them.
 
@@ -121,13 +119,14 @@ class Decoder:
         self._write(codes, places)
         inputs = self._vectors[:, places]
         if self._raster:
-            inputs = torch.cat([self._input(places.start)[:, None], inputs[:, :-1]], dim=1)
+            inputs = torch.cat([self._before_place(places.start)[:, None], inputs[:, :-1]], dim=1)
+            inputs = inputs + self._beside(places)
         features = self._base[:, places] + self._above(places) + inputs
         logits = self._predict(self._pass(features), places)
         self._advance(codes.shape[1])
         return logits
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def peek(self) -> Float[Tensor, "b v"]:
         """Give the logits of the next place; its code must follow by `put`."""
         place = self._cache.place
@@ -135,16 +134,17 @@ class Decoder:
             # All given codes are there, so what lies above every predicted place is known.
             predicted = slice(place, None)
             self._base[:, predicted] += self._above(predicted)
-        features = self._base[:, place : place + 1] + self._input(place)[:, None]
-        return self._predict(self._pass(features), slice(place, place + 1))[:, 0]
+        here = slice(place, place + 1)
+        features = self._base[:, here] + self._before_place(place)[:, None] + self._beside(here)
+        return self._predict(self._pass(features), here)[:, 0]
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def put(self, codes: Int64[Tensor, "b"]) -> None:
         """Write the codes of the place whose logits `peek` gave."""
         self._write(codes[:, None], slice(self._cache.place, self._cache.place + 1))
         self._advance(1)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def look(
         self, codes: Int64[Tensor, "b m"], hidden: Bool[Tensor, "b mp"]
     ) -> Float[Tensor, "b mp v"]:
@@ -153,7 +153,7 @@ class Decoder:
         everything, given = slice(0, codes.shape[1]), self.model.layout.num_given
         self._write(codes, everything)
         embedding = self.model.code_embedding
-        inputs = self._vectors.clone()
+        inputs = self._vectors[:, :-1].clone()
         inputs[:, given:] = torch.where(hidden[..., None], embedding.hidden, inputs[:, given:])
         features = self._base + self._above(everything) + inputs
         return self._predict(self._pass(features), everything)[:, given:]
@@ -167,9 +167,15 @@ class Decoder:
         offsets = self.model.code_embedding.offsets[places]
         self._vectors[:, places] = F.embedding(codes + offsets, self._table)
 
-    def _input(self, place: int) -> Float[Tensor, "b d"]:
+    def _before_place(self, place: int) -> Float[Tensor, "b d"]:
         """Give the vector of the code before a place."""
         return self._vectors[:, place - 1] if place else self._before
+
+    def _beside(self, places: slice) -> Float[Tensor, "b n d"]:
+        """Give what places take from their neighbours before them."""
+        neighbours = self.model.code_embedding.neighbours[places]
+        vectors = self._vectors[:, neighbours.flatten()]
+        return self._packed.beside(vectors.view(len(vectors), len(neighbours), -1))
 
     def _above(self, places: slice) -> Float[Tensor, "b n d"] | float:
         """Give what places take from the codes above them; those of the coarsest grid, nothing."""
@@ -177,15 +183,15 @@ class Decoder:
         last = layout.num_places if places.stop is None else places.stop
         if last <= layout.grids[0].num_codes:
             return 0.0
-        above = embedding.parent_projection(self._vectors[:, embedding.parents[places]])
-        return above * embedding.is_child[places, None]
+        return embedding.above(self._vectors[:, :-1])[:, places]
 
     def _predict(self, features: Float[Tensor, "b n d"], places: slice) -> Float[Tensor, "b n v"]:
-        if self._previous is None:
-            return self.model.predict(features, None)
-        # At given places any code will do, nothing is predicted there.
-        largest = self.model.layout.predicted.codebook_size - 1
-        return self.model.predict(features, self._previous[:, places].clamp(max=largest))
+        previous = self._previous
+        if previous is not None:
+            # At given places any code will do, nothing is predicted there.
+            largest = self.model.layout.predicted.codebook_size - 1
+            previous = previous[:, places].clamp(max=largest)
+        return self.model.predict(features, previous, project=self._packed.head)
 
     def _pass(self, features: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         """Pass the next places through all layers, and keep their keys and values."""
@@ -208,15 +214,16 @@ class Decoder:
         slots: slice,
         bias: Float[Tensor, "b 1 _ k"],
     ) -> Float[Tensor, "b n d"]:
-        projected = packed.project_in(block.attention_norm(features))
-        heads = rearrange(projected, "b n (s a e) -> b (s a) n e", s=3, a=block.attention.heads)
-        a = block.attention.heads
-        turned = self._times.turn(heads[:, : 2 * a])
-        layer.keys[..., slots] = turned[:, a:].transpose(-2, -1)
-        layer.values[:, :, slots] = heads[:, 2 * a :]
-        scores = turned[:, :a] * turned.shape[-1] ** -0.5 @ layer.keys + bias
-        mixed = scores.softmax(-1) @ layer.values
-        features = features + packed.project_out(rearrange(mixed, "b a n e -> b n (a e)"))
+        # Plain views, and no einops: these lines run for every code of every layer.
+        b, n, _ = features.shape
+        heads = packed.project_in(block.attention_norm(features))
+        heads = heads.view(b, n, 3, block.attention.heads, -1).permute(2, 0, 3, 1, 4)
+        queries, keys, values = heads.unbind(0)
+        layer.turned[..., slots] = keys.transpose(-2, -1)
+        layer.values[:, :, slots] = values
+        scores = (queries @ layer.turned).add_(bias)
+        mixed = (scores.softmax(-1) @ layer.values).transpose(1, 2).reshape(b, n, -1)
+        features = features + packed.project_out(mixed)
         wide = F.gelu(packed.widen(block.network_norm(features)))
         return features + packed.narrow(wide)
 

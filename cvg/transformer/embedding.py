@@ -20,27 +20,25 @@ class CodeEmbedding(nn.Module):
     codebook_vectors: Tensor
     offsets: Tensor
     parents: Tensor
-    is_child: Tensor
+    neighbours: Tensor
 
     def __init__(self, layout: Layout, *, width: int, code_dim: int) -> None:
         """Make untrained tables; codebook vectors are zero until they are filled in."""
         super().__init__()
         self.layout = layout
-        parents = layout.parents()
         self.register_buffer("codebook_vectors", torch.zeros(layout.vocabulary_size, code_dim))
         self.register_buffer("offsets", layout.offsets(), persistent=False)
-        self.register_buffer("parents", parents, persistent=False)
-        self.register_buffer("is_child", parents != torch.arange(len(parents)), persistent=False)
+        self.register_buffer("parents", layout.parents(), persistent=False)
+        self.register_buffer("neighbours", layout.beside(), persistent=False)
         self.code_table = nn.Embedding(layout.vocabulary_size, width)
         self.code_projection = nn.Linear(code_dim, width, bias=False)
         self.place_table = nn.Embedding(layout.num_places, width)
         self.start = nn.Parameter(torch.zeros(width))  # in place of the code before the first
         self.hidden = nn.Parameter(torch.zeros(width))  # in place of a code that is yet unknown
         self.no_frame = nn.Parameter(torch.zeros(width))  # in place of the frame before the first
-        self.parent_projection = nn.Linear(width, width, bias=False)
-        self.previous = nn.ModuleList(
-            nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in layout.grids
-        )
+        self.beside = nn.Linear(4 * width, width, bias=False)
+        self.coarser = nn.ModuleList(_convolution(width) for _ in layout.grids[1:])
+        self.previous = nn.ModuleList(_convolution(width) for _ in layout.grids)
 
     def table(self) -> Float[Tensor, "v d"]:
         """Give the vector of every code: an entry of its own, and its projected codebook vector."""
@@ -59,10 +57,10 @@ class CodeEmbedding(nn.Module):
     def next_frame(self, previous: Float[Tensor, "b m d"]) -> Float[Tensor, "b m d"]:
         """Give what the places of a frame bring along, from the vectors of the frame before it."""
         parts = previous.split([grid.num_codes for grid in self.layout.grids], dim=1)
-        results = []
-        for grid, part, convolution in zip(self.layout.grids, parts, self.previous, strict=True):
-            picture = rearrange(part, "b (h w) d -> b d h w", h=grid.rows)
-            results.append(rearrange(convolution(picture), "b d h w -> b (h w) d"))
+        results = [
+            _convolve(part, convolution, rows=grid.rows)
+            for grid, part, convolution in zip(self.layout.grids, parts, self.previous, strict=True)
+        ]
         return self.place_table.weight + torch.cat(results, dim=1)
 
     def shifted(
@@ -72,9 +70,32 @@ class CodeEmbedding(nn.Module):
         return torch.cat([before[:, None], frames[:, :-1]], dim=1)
 
     def above(self, frames: Float[Tensor, "b m d"]) -> Float[Tensor, "b m d"]:
-        """Give what places take from the coarser code above them, which is always before them."""
-        above = self.parent_projection(frames.index_select(1, self.parents))
-        return above * self.is_child[:, None]
+        """Give what places take from the coarser codes above and around, which are before them."""
+        above = frames.index_select(1, self.parents)
+        coarsest, *finer = above.split([grid.num_codes for grid in self.layout.grids], dim=1)
+        results = [torch.zeros_like(coarsest)]
+        for grid, part, convolution in zip(self.layout.grids[1:], finer, self.coarser, strict=True):
+            results.append(_convolve(part, convolution, rows=grid.rows))
+        return torch.cat(results, dim=1)
+
+    def around(self, frames: Float[Tensor, "b m d"]) -> Float[Tensor, "b m _"]:
+        """Give the vectors of each place's neighbours that are before it; 0 beyond the edge."""
+        beyond = frames.new_zeros(len(frames), 1, frames.shape[2])
+        padded = torch.cat([frames, beyond], dim=1)
+        return rearrange(
+            padded.index_select(1, self.neighbours.flatten()), "b (m n) d -> b m (n d)", n=4
+        )
+
+
+def _convolution(width: int) -> nn.Conv2d:
+    return nn.Conv2d(width, width, 3, padding=1, bias=False)
+
+
+def _convolve(
+    grid: Float[Tensor, "b n d"], convolution: nn.Module, *, rows: int
+) -> Float[Tensor, "b n d"]:
+    picture = rearrange(grid, "b (h w) d -> b d h w", h=rows)
+    return rearrange(convolution(picture), "b d h w -> b (h w) d")
 
 
 class PrefixEmbedding(nn.Module):

@@ -12,7 +12,8 @@ What is unusual, besides what cvg/transformer/attention.py says:
 - anchors are frames that are seen from however far away: the first frame, where it is kept, and a
   goal, the frame in which a video is to end;
 - the codes of the previous frame also enter aligned, through a 3x3 convolution at each place, and
-  so does the coarser code above each place: a place need not search for its own past;
+  so do the coarser codes above it and, in raster order, the neighbours before it: a place need
+  not search for what is near;
 - besides logits of its own, each place has a logit for repeating the code of the previous frame at
   the same place, whatever it is (a pointer, as in See et al. 2017, arXiv:1704.04368), and logits
   that fall with the distance from a codebook vector near that of the repeated code. Most places
@@ -23,7 +24,7 @@ What is unusual, besides what cvg/transformer/attention.py says:
   changes from frame to frame, actions and maps, is added at the places of its frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -35,8 +36,10 @@ from cvg.codes.layout import Layout
 from cvg.conditions.batch import Conditions
 from cvg.config import Order
 from cvg.tensors import Bool, Float, Int64, Tensor
-from cvg.transformer.attention import Attention, KeysValues, Rotation, attend
+from cvg.transformer.attention import KeysValues, Rotation, window_mask
+from cvg.transformer.block import Anchor, Block, FirstFrame, Seen
 from cvg.transformer.embedding import CodeEmbedding, FrameEmbedding, PrefixEmbedding
+from cvg.transformer.head import Head
 
 INITIAL_DEVIATION = 0.02
 
@@ -70,86 +73,6 @@ class Goal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Anchor:
-    """A frame in one layer, seen from far away."""
-
-    seen: KeysValues  # keys without rotation
-    ages: Rotation  # of the distance from each query, bounded
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What one layer has made of a clip: its keys, without rotation, and its values."""
-
-    keys: Float[Tensor, "b a n e"]
-    values: Float[Tensor, "b a n e"]
-
-
-class Block(nn.Module):
-    """Attention and a two-layer network, each normalised before and added to its input."""
-
-    def __init__(self, shape: TransformerShape) -> None:
-        """Make one layer."""
-        super().__init__()
-        width = shape.width
-        self.attention_norm = nn.LayerNorm(width)
-        self.attention = Attention(width, shape.heads)
-        self.network_norm = nn.LayerNorm(width)
-        self.network = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
-        self.dropout = nn.Dropout(shape.dropout)
-
-    def prefix(
-        self, features: Float[Tensor, "b p d"], present: Bool[Tensor, "b p"]
-    ) -> tuple[Float[Tensor, "b p d"], KeysValues]:
-        """Let the prefix see itself; give its new features, and what codes see of it here."""
-        queries, keys, values = self.attention.split_heads(self.attention_norm(features))
-        seen = KeysValues(keys=keys, values=values, visible=present[:, None, None])
-        return self._finish(features, attend([(queries, seen)])), seen
-
-    def codes(
-        self,
-        features: Float[Tensor, "b n d"],
-        *,
-        times: Rotation,
-        visible: Bool[Tensor, "n n"],
-        prefix: KeysValues,
-        anchors: Sequence[Anchor] = (),
-        first: "FirstFrame | None" = None,
-    ) -> tuple[Float[Tensor, "b n d"], Seen]:
-        """Process all positions of whole clips at once."""
-        queries, keys, values = self.attention.split_heads(self.attention_norm(features))
-        codes = KeysValues(keys=times.turn(keys), values=values, visible=visible)
-        if first is not None:
-            anchors = [*anchors, first.of(keys, values)]
-        parts = [(queries, prefix), (times.turn(queries), codes)]
-        parts += [(anchor.ages.turn(queries), anchor.seen) for anchor in anchors]
-        return self._finish(features, attend(parts)), Seen(keys=keys, values=values)
-
-    def _finish(
-        self, features: Float[Tensor, "b n d"], mixed: Float[Tensor, "b a n e"]
-    ) -> Float[Tensor, "b n d"]:
-        features = features + self.dropout(self.attention.join_heads(mixed))
-        return features + self.dropout(self.network(self.network_norm(features)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class FirstFrame:
-    """The first frame of a clip as an anchor, once it has left the window."""
-
-    places: int
-    ages: Rotation
-    visible: Bool[Tensor, "n 1"]
-
-    def of(self, keys: Float[Tensor, "b a n e"], values: Float[Tensor, "b a n e"]) -> Anchor:
-        """Take it out of the keys and values of the clip."""
-        part = slice(self.places)
-        seen = KeysValues(keys=keys[:, :, part], values=values[:, :, part], visible=self.visible)
-        return Anchor(seen=seen, ages=self.ages)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Passed:
     """What a pass over clips leaves."""
 
@@ -177,11 +100,15 @@ class Transformer(nn.Module):
         )
         self.goal_mark = nn.Parameter(torch.zeros(shape.width))
         self.dropout = nn.Dropout(shape.dropout)
-        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
-        self.norm = nn.LayerNorm(shape.width)
-        self.head = nn.Linear(shape.width, layout.predicted.codebook_size)
-        self.repeat_head = nn.Linear(shape.width, 1)
-        self.near_head = nn.Linear(shape.width, 1 + shape.code_dim)
+        self.blocks = nn.ModuleList(
+            Block(width=shape.width, heads=shape.heads, dropout=shape.dropout)
+            for _ in range(shape.layers)
+        )
+        self.head = Head(
+            width=shape.width,
+            codebook_size=layout.predicted.codebook_size,
+            code_dim=shape.code_dim,
+        )
         self._initialise()
 
     def forward(
@@ -269,26 +196,25 @@ class Transformer(nn.Module):
         return seen, added
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head.project.weight.device
+
+    @property
     def layers(self) -> list[Block]:
         """The layers, first to last."""
         return cast("list[Block]", list(self.blocks))
 
     def predict(
-        self, features: Float[Tensor, "*n d"], previous: Int64[Tensor, "*n"] | None
+        self,
+        features: Float[Tensor, "*n d"],
+        previous: Int64[Tensor, "*n"] | None,
+        *,
+        project: Callable[[Tensor], Tensor] | None = None,
     ) -> Float[Tensor, "*n v"]:
-        """Give logits.
-
-        Args:
-            features: of the last layer.
-            previous: the codes at the same places one frame before; None in a first frame.
-        """
-        features = self.norm(features)
-        logits = self.head(features)
-        if previous is None:
-            return logits
-        logits = logits + self._nearness(features, previous)
-        repeated = self.repeat_head(features).to(logits.dtype)  # autocast leaves them different
-        return logits.scatter_add(-1, previous[..., None], repeated)
+        """Give logits; arguments as for `Head`."""
+        vectors = self.code_embedding.codebook_vectors[-self.layout.predicted.codebook_size :]
+        return self.head(features, previous, vectors, project=project)
 
     def rotation(self, times: Int64[Tensor, "n"], dtype: torch.dtype) -> Rotation:
         """Prepare the rotation of heads at `times`."""
@@ -303,21 +229,6 @@ class Transformer(nn.Module):
         vectors = torch.cat([codebooks[grid.level] for grid in self.layout.grids])
         # Scaled like the other tables, so that no part of the sum drowns the rest at the start.
         self.code_embedding.codebook_vectors.copy_(vectors / vectors.std())
-
-    def _nearness(
-        self, features: Float[Tensor, "*n d"], previous: Int64[Tensor, "*n"]
-    ) -> Float[Tensor, "*n v"]:
-        """Give logits that fall with the squared distance from a point near the previous code.
-
-        The features move the point away from the previous code's vector, and say how steeply the
-        logits fall. What all codes have in common is left out: softmax does not see it.
-        """
-        vectors = self.code_embedding.codebook_vectors[-self.layout.predicted.codebook_size :]
-        steepness, move = self.near_head(features).split([1, vectors.shape[1]], dim=-1)
-        point = vectors[previous] + move
-        # Small differences of large numbers: never in half precision.
-        with torch.autocast(features.device.type, enabled=False):
-            return steepness * (2 * point @ vectors.T - vectors.square().sum(1))
 
     def see_goal(
         self, goal: Goal, prefix: list[KeysValues], added: Float[Tensor, "b d"]
@@ -371,7 +282,8 @@ class Transformer(nn.Module):
             last = rearrange(frames[:, -1], "(b t) d -> b t d", b=clips)
             start = embedding.start.expand(clips, 1, -1)
             before = torch.cat([start, last[:, :-1]], dim=1)
-            return embedding.shifted(frames, rearrange(before, "b t d -> (b t) d"))
+            beside = embedding.beside(embedding.around(frames))
+            return beside + embedding.shifted(frames, rearrange(before, "b t d -> (b t) d"))
         if hidden is None:
             return frames
         unknown = rearrange(hidden, "b t m -> (b t) m 1")
@@ -388,29 +300,4 @@ class Transformer(nn.Module):
                 nn.init.zeros_(module.bias)
         self.frame_embedding.zero()
         # All codes are equally likely at first: the loss starts at ln(codebook_size).
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.repeat_head.weight)
-        nn.init.zeros_(self.near_head.weight)
-
-
-def window_mask(
-    times: Int64[Tensor, "n"], *, window: int, order: Order = "raster", twice: bool = False
-) -> Bool[Tensor, "n n"]:
-    """Say which positions (columns) each position (row) may look at.
-
-    Args:
-        times: frame number of each position, in the order of the sequence.
-        window: frames in sight, the position's own included.
-        order: raster: of its own frame a position sees what is before it; parallel: all of it.
-        twice: whether the second half of the positions are the same frames with codes hidden,
-            which see themselves and, of the first half, the frames before.
-    """
-    position = torch.arange(len(times), device=times.device)
-    age = times[:, None] - times
-    if order == "raster":
-        return (age < window) & (position <= position[:, None])
-    if not twice:
-        return (age < window) & (age >= 0)
-    behind = position >= len(times) // 2
-    earlier = (age < window) & (age >= behind[:, None].long()) & ~behind
-    return earlier | ((age == 0) & behind & behind[:, None])
+        nn.init.zeros_(self.head.project.weight)

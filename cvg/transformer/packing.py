@@ -10,6 +10,7 @@ The last two are for CPUs. Which one is fastest depends on the machine: `benchma
 Where a build of PyTorch lacks one, weights stay as trained, and that is said.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import get_args
@@ -21,6 +22,7 @@ from torch import nn
 from cvg.config import Packing
 from cvg.tensors import Float, Tensor
 from cvg.training.messages import warn
+from cvg.transformer.attention import Attention
 from cvg.transformer.model import Transformer
 
 PACKINGS: tuple[Packing, ...] = get_args(Packing)
@@ -32,7 +34,7 @@ Product = Callable[[Float[Tensor, "*n i"]], Float[Tensor, "*n o"]]
 class PackedBlock:
     """The products of one layer."""
 
-    project_in: Product
+    project_in: Product  # queries come scaled
     project_out: Product
     widen: Product
     narrow: Product
@@ -45,6 +47,8 @@ class PackedTransformer:
     model: Transformer
     packing: Packing
     blocks: tuple[PackedBlock, ...]
+    head: Product
+    beside: Product
 
 
 def pack(model: Transformer, packing: Packing) -> PackedTransformer:
@@ -52,7 +56,7 @@ def pack(model: Transformer, packing: Packing) -> PackedTransformer:
 
     On devices other than the CPU, weights stay as trained, whatever `packing` says.
     """
-    if model.head.weight.device.type != "cpu":
+    if model.device.type != "cpu":
         packing = "fp32"
     if not is_available(packing):
         warn(
@@ -67,13 +71,19 @@ def pack(model: Transformer, packing: Packing) -> PackedTransformer:
         assert isinstance(narrow, nn.Linear)
         blocks.append(
             PackedBlock(
-                project_in=_product(block.attention.project_in, packing),
+                project_in=_product(_with_scaled_queries(block.attention), packing),
                 project_out=_product(block.attention.project_out, packing),
                 widen=_product(widen, packing),
                 narrow=_product(narrow, packing),
             )
         )
-    return PackedTransformer(model=model, packing=packing, blocks=tuple(blocks))
+    return PackedTransformer(
+        model=model,
+        packing=packing,
+        blocks=tuple(blocks),
+        head=_product(model.head.project, packing),
+        beside=_product(model.code_embedding.beside, packing),
+    )
 
 
 def is_available(packing: Packing) -> bool:
@@ -87,13 +97,23 @@ def is_available(packing: Packing) -> bool:
             return True
 
 
+def _with_scaled_queries(attention: Attention) -> nn.Linear:
+    """Give the projection of queries, keys and values, with the scale of queries in its weights."""
+    projection = copy.deepcopy(attention.project_in).requires_grad_(False)
+    width = projection.in_features
+    projection.weight[:width] *= (width // attention.heads) ** -0.5
+    return projection
+
+
 def _product(layer: nn.Linear, packing: Packing) -> Product:
     weight, bias = layer.weight.detach(), layer.bias
     bias = None if bias is None else bias.detach()
     if packing == "fp16":
+        multiply = torch.ops.quantized.linear_dynamic_fp16.default
         half = torch.ops.quantized.linear_prepack_fp16(weight.clone(), bias)
-        return lambda x: torch.ops.quantized.linear_dynamic_fp16(x, half)
+        return lambda x: multiply(x, half)
     if packing == "onednn":
+        multiply = torch.ops.mkldnn._linear_pointwise.default
         reordered = torch.ops.mkldnn._reorder_linear_weight(weight.clone(), 1)
-        return lambda x: torch.ops.mkldnn._linear_pointwise(x, reordered, bias, "none", [], "")
+        return lambda x: multiply(x, reordered, bias, "none", [], "")
     return lambda x: F.linear(x, weight, bias)

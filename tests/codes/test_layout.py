@@ -39,6 +39,20 @@ def test_parents_of_a_third_level_are_in_the_second():
     assert layout.parents().tolist() == [0, 0, 0, *[1, 1, 2, 2], *[1, 1, 2, 2]]
 
 
+def test_neighbours_by_hand():
+    layout = Layout(grids=(grid("top", 1, 1), grid("bottom", 2, 3)))
+    beyond = layout.num_places
+    assert layout.beside().tolist() == [
+        [beyond] * 4,
+        [beyond] * 4,
+        [beyond, beyond, beyond, 1],
+        [beyond, beyond, beyond, 2],
+        [beyond, 1, 2, beyond],
+        [1, 2, 3, 4],
+        [2, 3, beyond, 5],
+    ]
+
+
 SIDES = st.integers(1, 4)
 # Rows, columns and codebook size of each grid.
 SHAPES = st.lists(st.tuples(SIDES, SIDES, st.integers(2, 9)), min_size=1, max_size=3)
@@ -86,6 +100,17 @@ def test_parents_come_before_their_children_on_the_next_coarser_level(shapes):
     assert torch.equal(parents[first], places[first])
     assert (parents[~first] < places[~first]).all()
     assert torch.equal(level[parents[~first]], level[~first] - 1)
+
+
+@settings(deadline=None)
+@given(shapes=SHAPES)
+def test_neighbours_are_of_the_same_grid_and_before(shapes):
+    layout = layout_with(shapes)
+    level = torch.tensor([i for i, g in enumerate(layout.grids) for _ in range(g.num_codes)])
+    for place, neighbours in enumerate(layout.beside()):
+        inside = neighbours[neighbours < layout.num_places]
+        assert (inside < place).all()
+        assert (level[inside] == level[place]).all()
 
 
 @pytest.mark.parametrize("levels", [("bottom",), ("top", "bottom"), ("top", "middle", "bottom")])

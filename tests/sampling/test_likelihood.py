@@ -22,7 +22,7 @@ def measure(transformers, codes, toys):
     def run(truth, *, models=transformers, clips=codes, seed=0, context=CONTEXT):
         return measure_likelihood(
             models, clips, toys.toy_conditions(), context_frames=context, truth=truth, seed=seed
-        ).nll
+        )
 
     return run
 

@@ -253,8 +253,8 @@ def test_the_bottom_is_written_below_the_new_top(run, transformers):
     model = type(top.model)(top.model.shape, top.model.layout).double().eval()
     state = top.model.state_dict()
     # Strong enough to outweigh the logits that draw each place to its previous code.
-    slope = torch.linspace(-100, 100, len(state["head.bias"]), dtype=torch.float64)
-    model.load_state_dict(state | {"head.bias": slope})
+    slope = torch.linspace(-100, 100, len(state["head.project.bias"]), dtype=torch.float64)
+    model.load_state_dict(state | {"head.project.bias": slope})
     other["top"] = replace(top, model=model)
     plain, changed = run(top_k=1), run(top_k=1, models=other)
     assert not torch.equal(plain["top"][:, 2], changed["top"][:, 2])

@@ -12,25 +12,8 @@ from cvg.sampling.models import load_models, open_codes
 from cvg.sampling.sample import held_out_windows, sample_clips
 from cvg.transformer.store import save_transformer
 from cvg.vqgan.store import load_vqgan, save_vqgan
-from cvg.vqgan.tokenize import tokenize
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def folders(toys, transformers, tmp_path_factory):
-    """Frames, the VQGAN, its codes, and transformers of random weights."""
-    root = tmp_path_factory.mktemp("models")
-    store = toys.write_frames(root / "frames")
-    for name in ("vqgan", "codes", "transformers/top", "transformers/bottom"):
-        (root / name).mkdir(parents=True)
-    save_vqgan(root / "vqgan", toys.toy_vqgan())
-    vqgan, vqgan_hash = load_vqgan(root / "vqgan")
-    tokenize(store, vqgan, vqgan_hash=vqgan_hash, folder=root / "codes", batch_size=16, device=CPU)
-    for level, trained in transformers.items():
-        folder = root / "transformers" / level
-        save_transformer(folder, replace(trained, vqgan_hash=vqgan_hash))
-    return root, store
 
 
 def load(root, **changes):

@@ -115,7 +115,7 @@ def test_peeking_does_not_see_the_code_that_is_to_be_drawn(toys, layout, conditi
     logits = []
     for leftover in (0.0, 7.0):
         decoder = begin(model, conditions)
-        decoder._vectors.fill_(leftover)
+        decoder._vectors[:, :-1] = leftover
         decoder.begin()
         if layout.num_given:
             decoder.give(sequence[:, : layout.num_given])

@@ -18,10 +18,12 @@ LAYERS = 3
 def model(toys, layout):
     model = toys.toy_transformer(layout, layers=LAYERS)
     with torch.no_grad():
-        model.code_embedding.parent_projection.weight.zero_()
+        model.code_embedding.beside.weight.zero_()
+        for convolution in model.code_embedding.coarser:
+            convolution.weight.zero_()
         model.prefix_embedding.projection.weight.zero_()
         model.prefix_embedding.projection.bias.zero_()
-        model.head.bias.zero_()
+        model.head.project.bias.zero_()
         for missing in (model.frame_embedding.actions.missing, model.frame_embedding.maps.missing):
             missing.zero_()
     return model
@@ -64,8 +66,9 @@ def as_gpt2(model):
                 target.weight.copy_(weight)
                 bias = torch.zeros_like(target.bias) if source.bias is None else source.bias
                 target.bias.copy_(bias)
-        gpt.transformer.ln_f.load_state_dict(model.norm.state_dict())
-        gpt.lm_head.weight[: len(model.head.weight)] = model.head.weight
+        gpt.transformer.ln_f.load_state_dict(model.head.norm.state_dict())
+        own = model.head.project.weight[: layout.predicted.codebook_size]
+        gpt.lm_head.weight[: len(own)] = own
     return gpt
 
 

@@ -8,7 +8,8 @@ import torch
 
 from cvg.conditions.condition import KINDS
 from cvg.conditions.dropout import without
-from cvg.transformer.model import Transformer, TransformerShape, window_mask
+from cvg.transformer.attention import window_mask
+from cvg.transformer.model import Transformer, TransformerShape
 from cvg.transformer.train import cross_entropies
 
 FRAMES = 8
@@ -151,7 +152,7 @@ def test_actions_and_maps_change_nothing_before_training(toys, layout, condition
     """Their projections start at zero, so that a model that is to learn them begins without."""
     model = Transformer(toys.toy_transformer(layout).shape, layout).double().eval()
     with torch.no_grad():
-        model.head.weight.normal_(generator=toys.rng())
+        model.head.project.weight.normal_(generator=toys.rng())
         sequence = make_sequence(layout)
         plain = model(sequence, without(conditions, ["actions", "map"]))
         assert torch.equal(model(sequence, conditions), plain)
@@ -284,10 +285,12 @@ def test_every_parameter_learns(toys, layout, conditions, make_sequence, order):
     told = replace(conditions, maps=conditions.maps.clone(), actions=conditions.actions.clone())
     mean_loss(model(sequence, told, goal=goal, hidden=hidden), sequence, layout).backward()
     idle = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()}
-    # The top has no parent; each order has an input of its own in place of what is unknown.
-    allowed = {"raster": "code_embedding.hidden", "parallel": "code_embedding.start"}
-    parent = {"code_embedding.parent_projection.weight"} if layout.num_given == 0 else set()
-    assert idle == {allowed[order]} | parent
+    # Each order has an input of its own in place of what is unknown; only one knows its neighbours.
+    allowed = {
+        "raster": {"code_embedding.hidden"},
+        "parallel": {"code_embedding.start", "code_embedding.beside.weight"},
+    }
+    assert idle == allowed[order]
 
 
 def test_codebook_vectors_are_an_input(model, toys, layout, conditions, make_sequence):
@@ -332,10 +335,9 @@ def test_logits_fall_with_the_distance_from_the_previous_code(toys, layout):
     """With nothing but steepness, codes are ranked by the distance of their vectors."""
     model = toys.toy_transformer(layout)
     with torch.no_grad():
-        for head in (model.head, model.repeat_head, model.near_head):
-            head.weight.zero_()
-            head.bias.zero_()
-        model.near_head.bias[0] = 0.7
+        model.head.project.weight.zero_()
+        model.head.project.bias.zero_()
+        model.head.project.bias[toys.CODEBOOK + 1] = 0.7  # behind the logits and the repetition
     previous = torch.arange(toys.CODEBOOK)
     features = torch.zeros(toys.CODEBOOK, model.shape.width, dtype=torch.float64)
     logits = model.predict(features, previous)
