@@ -1,10 +1,11 @@
 """How fast codes are sampled: `python -m benchmarks.sampling`, on one thread.
 
-A transformer of 6 layers x 384 with 1,024 codes, 64 a frame, writes four frames after a context of
-eight, its window. The peer is GPT-2 of Hugging Face at the same shape, context and number of codes,
-by `generate` with its dynamic and its static cache. Weights are random on both sides. The bound is
-what reading weights and cache once a code would take at the bandwidth of this machine, measured in
-the same run. What packing does to the logits is printed too.
+A transformer of 6 layers x 384 with 1,024 codes, 64 a frame, and a window of eight frames writes
+twelve after a context of four, as the `sample` stage does. The peer is GPT-2 of Hugging Face at the
+same shape, context and number of codes, by `generate` with its dynamic and its static cache.
+Weights are random on both sides. The bound is what reading weights and cache once a code would take
+at the bandwidth of this machine, measured in the same run. What packing does to the
+logits is printed too.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from cvg.transformer.model import INITIAL_DEVIATION, Transformer, TransformerSha
 from cvg.transformer.packing import PACKINGS, PackedTransformer, pack
 
 CODES, SIDE, WINDOW = 1024, 8, 8
-CONTEXT, WRITTEN = 8, 4  # frames
+CONTEXT, WRITTEN = 4, 12  # frames
 WIDTH, LAYERS, HEADS = 384, 6, 4
 PASSES = 8
 BATCHES = (4, 1)

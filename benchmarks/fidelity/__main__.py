@@ -54,12 +54,14 @@ SETTINGS: dict[str, object] = {
     "vqgan.fsq_levels": "[8,8,8]",
     "vqgan.comparator": "none",
     "vqgan.lr_scale": 2,
-    "vqgan.rate_weight": 0.3,
-    "vqgan.bottom_drop": 0.3,
-    "vqgan.steps": 3500,
-    "vqgan.validate_every": 500,
+    "vqgan.rate_weight.top": 0.1,
+    "vqgan.rate_weight.bottom": 2.0,
+    "vqgan.bottom_drop": 0.7,
+    "vqgan.steps": 100_000,  # time ends the training, here and below
+    "vqgan.max_minutes": 5.0,
+    "vqgan.validate_every": 1000,
     "transformer.conditions.motion_buckets": 5,
-    "transformer.conditions.dropout.caption": 0.25,
+    "transformer.conditions.dropout.caption": 0.3,
     "transformer.conditions.dropout.label": 0.7,
     "transformer.conditions.dropout.motion": 0.7,
     "transformer.conditions.dropout.actions": 0.5,
@@ -70,12 +72,13 @@ LEVEL_SETTINGS: dict[str, object] = {
     "lr_scale": 2,
     "warmup_steps": 100,
     "ema_decay": 0.995,
-    "steps": 100_000,  # time ends the training
+    "steps": 100_000,
     "validate_every": 500,
     "first_frame_weight": 2.0,
 }
-MINUTES = {"top": 8.0, "bottom": 11.5}
-TEMPERATURES = (1.0, 0.8, 0.6, 0.4)
+MINUTES = {"top": 11.0, "bottom": 5.5}
+TEMPERATURES = (1.0, 0.8)
+CAPTION_SCALES = (1.0, 1.5, 2.0)  # tried with each temperature
 GUIDANCE = (0.0, 1.0, 1.5, 2.0, 3.0)
 
 
@@ -143,8 +146,11 @@ def score(place: Place, vqgan: Path, *, borders: Borders) -> dict[str, object]:
     mixed = random.Random(0).sample(scorer.seen, len(scorer.seen))
     tuning, seen = mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :]
     variants = {
-        f"temperature {t:g}": params.sample.model_copy(update={"temperature": t})
+        f"temperature {t:g}, caption guidance {scale:g}": with_guidance(
+            params.sample.model_copy(update={"temperature": t}), caption=scale
+        )
         for t in TEMPERATURES
+        for scale in CAPTION_SCALES
     }
     best, tuned = choose(scorer, tuning, variants)
     chosen = variants[best]

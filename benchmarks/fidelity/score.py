@@ -189,10 +189,14 @@ def told_actions(scorer: Scorer, segments: Sequence[Segment]) -> list[Condition]
 def choose(
     scorer: Scorer, segments: Sequence[Segment], variants: Mapping[str, SampleParams]
 ) -> tuple[str, dict[str, dict[str, Share]]]:
-    """Give the name of the variant with most clips right, and the shares of all."""
+    """Give the name of the variant with most clips right, in all frames too; the shares of all."""
     found = {name: scorer.generate(segments, settings) for name, settings in variants.items()}
-    best = max(found, key=lambda name: found[name]["shape, colour, direction"].right)
-    return best, found
+
+    def right(name: str) -> int:
+        shares = found[name]
+        return shares["shape, colour, direction"].right + shares["all frames right"].right
+
+    return max(found, key=right), found
 
 
 def with_guidance(settings: SampleParams, **scales: float) -> SampleParams:
