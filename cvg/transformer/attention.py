@@ -65,6 +65,7 @@ class Attention(nn.Module):
         """Make projections for `heads` heads of width / heads numbers each."""
         super().__init__()
         self.heads = heads
+        self.scale = (width // heads) ** -0.5  # of queries; Vaswani et al. 2017, eq. 1
         self.project_in = nn.Linear(width, 3 * width, bias=False)
         self.project_out = nn.Linear(width, width, bias=False)
 
@@ -74,7 +75,7 @@ class Attention(nn.Module):
         """Give queries (already scaled), keys and values, without rotation."""
         heads = rearrange(self.project_in(features), "b n (s a e) -> s b a n e", s=3, a=self.heads)
         queries, keys, values = heads.unbind(0)
-        return queries * queries.shape[-1] ** -0.5, keys, values
+        return queries * self.scale, keys, values
 
     def join_heads(self, mixed: Float[Tensor, "b a n e"]) -> Float[Tensor, "b n d"]:
         """Put the heads back together."""

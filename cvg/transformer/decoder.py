@@ -177,13 +177,9 @@ class Decoder:
         vectors = self._vectors[:, neighbours.flatten()]
         return self._packed.beside(vectors.view(len(vectors), len(neighbours), -1))
 
-    def _above(self, places: slice) -> Float[Tensor, "b n d"] | float:
-        """Give what places take from the codes above them; those of the coarsest grid, nothing."""
-        embedding, layout = self.model.code_embedding, self.model.layout
-        last = layout.num_places if places.stop is None else places.stop
-        if last <= layout.grids[0].num_codes:
-            return 0.0
-        return embedding.above(self._vectors[:, :-1])[:, places]
+    def _above(self, places: slice) -> Float[Tensor, "b n d"]:
+        """Give what places take from the codes above them."""
+        return self.model.code_embedding.above(self._vectors[:, :-1])[:, places]
 
     def _predict(self, features: Float[Tensor, "b n d"], places: slice) -> Float[Tensor, "b n v"]:
         previous = self._previous

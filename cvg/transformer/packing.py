@@ -100,8 +100,7 @@ def is_available(packing: Packing) -> bool:
 def _with_scaled_queries(attention: Attention) -> nn.Linear:
     """Give the projection of queries, keys and values, with the scale of queries in its weights."""
     projection = copy.deepcopy(attention.project_in).requires_grad_(False)
-    width = projection.in_features
-    projection.weight[:width] *= (width // attention.heads) ** -0.5
+    projection.weight[: projection.in_features] *= attention.scale
     return projection
 
 
