@@ -59,15 +59,10 @@ def check_transformers(
         drift = measure_drift(
             long.videos, long.real, context_frames=params.context_frames, networks=networks
         )
-        figures = write_check(
-            paths["out"],
-            likelihoods=None if likelihoods is None else likelihoods.figures(),
-            by_frame=(
-                []
-                if likelihoods is None
-                else [*likelihoods.by_frame(context_frames=params.context_frames)]
-            ),
-            drift=drift,
-        )
+        nll, by_frame = None, []
+        if likelihoods is not None:
+            nll = likelihoods.figures()
+            by_frame = [*likelihoods.by_frame(context_frames=params.context_frames)]
+        figures = write_check(paths["out"], likelihoods=nll, by_frame=by_frame, drift=drift)
         run.tracker.log_final(flat_figures(figures))
         run.conclude(paths["out"], flat_figures({"nll": figures.get("nll", {})}))

@@ -49,7 +49,7 @@ def load_networks(
         stage: what must run again once a network has come.
         device: where they run.
         batch_size: clips at once in the network of FVD.
-        with_fvd: whether the network of FVD is wanted.
+        with_fvd: whether the network of FVD is wanted; one that is not is not missed either.
 
     Raises:
         UserError: a file of the store is damaged.
@@ -62,7 +62,7 @@ def load_networks(
         missing.append(_absence(f"lpips_{lpips}", LPIPS_TRUNKS[lpips], stage))
     if with_fvd and locate(I3D):
         features = i3d_feature_network(device=device, batch_size=batch_size)
-    else:
+    elif with_fvd:
         missing.append(_absence("fvd", I3D, stage))
     return Networks(lpips=lpips_network, features=features, missing=tuple(missing))
 

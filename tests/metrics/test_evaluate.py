@@ -160,6 +160,12 @@ def test_absent_networks_are_named_with_the_way_to_get_them(tmp_path, monkeypatc
     assert all(sentence.endswith(again) for sentence in networks.missing)
 
 
+def test_a_network_that_is_not_wanted_is_not_missed(tmp_path, monkeypatch):
+    monkeypatch.setenv("CVG_WEIGHTS", str(tmp_path))
+    networks = load_networks(lpips="alex", stage="check_transformers", with_fvd=False)
+    assert [sentence.split(" is left out")[0] for sentence in networks.missing] == ["lpips_alex"]
+
+
 def test_shapes_that_contradict_each_other_or_the_protocol_are_refused(real_clips, protocol):
     shared = {"networks": Networks(), "cache": FeatureCache()}
     with pytest.raises(ValueError, match="generated clips"):

@@ -55,6 +55,23 @@ def folders(transformers, tmp_path_factory):
     return root, store
 
 
+@pytest.fixture
+def load(folders):
+    """Load the models of `folders` in double precision, some from elsewhere."""
+    import torch
+
+    from cvg.sampling.models import load_models
+
+    def load_double(**elsewhere):
+        own = {name: folders[0] / name for name in ("vqgan", "transformers")}
+        models = load_models(**own | elsewhere, device=torch.device("cpu"))
+        for one in models.transformers.values():
+            one.model.double()
+        return models
+
+    return load_double
+
+
 @pytest.fixture(autouse=True)
 def double_conditions(monkeypatch):
     """The toy transformers are in double precision, and so are the conditions they are given."""

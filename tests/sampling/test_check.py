@@ -9,21 +9,15 @@ import torch
 from cvg.conditions.condition import KINDS
 from cvg.sampling import check
 from cvg.sampling.check import Likelihoods, score_codes, write_long
-from cvg.sampling.models import load_models, open_codes
+from cvg.sampling.models import open_codes
 from cvg.transformer.conditioning import known_conditions
 
 CLIPS, FRAMES, CONTEXT, LONG = 3, 6, 2, 24
 
 
 @pytest.fixture
-def models(folders):
-    root, _ = folders
-    found = load_models(
-        vqgan=root / "vqgan", transformers=root / "transformers", device=torch.device("cpu")
-    )
-    for one in found.transformers.values():
-        one.model.double()
-    return found
+def models(load):
+    return load()
 
 
 @pytest.fixture

@@ -4,31 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from cvg.errors import UserError
 from cvg.frames.samples import true_clips
-from cvg.sampling.models import load_models, open_codes
+from cvg.sampling.models import open_codes
 from cvg.sampling.sample import held_out_windows, sample_clips
 from cvg.transformer.store import save_transformer
 from cvg.vqgan.store import load_vqgan, save_vqgan
 
-CPU = torch.device("cpu")
-
-
-def load(root, **changes):
-    folders = {name: root / name for name in ("vqgan", "transformers")} | changes
-    models = load_models(**folders, device=CPU)
-    for one in models.transformers.values():
-        one.model.double()
-    return models
-
 
 @pytest.fixture
-def sample(folders, settings):
+def sample(folders, load, settings):
     """Sample the held-out clips, with changes."""
     root, store = folders
-    models = load(root)
+    models = load()
 
     def make(*, seed=0, **changes):
         codes = open_codes(root / "codes", models)
@@ -88,32 +77,29 @@ def test_another_seed_gives_other_samples(sample):
     assert not np.array_equal(one[:, 2:], two[:, 2:])
 
 
-def test_models_of_different_vqgans_are_refused(folders, toys, tmp_path):
-    root, _ = folders
+def test_models_of_different_vqgans_are_refused(load, toys, tmp_path):
     save_vqgan(tmp_path, toys.toy_vqgan(seed=1))
     with pytest.raises(UserError, match=r"top: made with VQGAN .* run the stages after"):
-        load(root, vqgan=tmp_path)
+        load(vqgan=tmp_path)
 
 
-def test_codes_of_another_vqgan_are_refused(folders, toys, tmp_path):
-    root, _ = folders
+def test_codes_of_another_vqgan_are_refused(load, toys, tmp_path):
     toys.write_codes(tmp_path / "codes", vqgan_hash="other")
     with pytest.raises(UserError, match=r"codes: made with VQGAN other"):
-        open_codes(tmp_path / "codes", load(root))
+        open_codes(tmp_path / "codes", load())
 
 
-def test_a_transformer_of_another_vqgan_is_refused(folders, transformers, tmp_path):
-    root, _ = folders
+def test_a_transformer_of_another_vqgan_is_refused(load, transformers, tmp_path):
     for level, trained in transformers.items():
         (tmp_path / level).mkdir()
         save_transformer(tmp_path / level, trained)
     with pytest.raises(UserError, match=r"top: made with VQGAN toy"):
-        load(root, transformers=tmp_path)
+        load(transformers=tmp_path)
 
 
 @pytest.mark.parametrize("differs", ["words", "order"])
 def test_levels_that_were_trained_unlike_are_refused(
-    folders, transformers, toys, tmp_path, differs
+    folders, load, transformers, toys, tmp_path, differs
 ):
     root, _ = folders
     vqgan_hash = load_vqgan(root / "vqgan")[1]
@@ -128,10 +114,10 @@ def test_levels_that_were_trained_unlike_are_refused(
             changed = replace(changed, conditioning=replace(trained.conditioning, vocabulary=words))
         save_transformer(tmp_path / level, changed)
     with pytest.raises(UserError, match="the transformers of top and bottom were trained on other"):
-        load(root, transformers=tmp_path)
+        load(transformers=tmp_path)
 
 
-def test_too_long_a_sample_says_how_long_the_longest_part_is(folders):
+def test_too_long_a_sample_says_how_long_the_longest_part_is(folders, load):
     root, _ = folders
     with pytest.raises(UserError, match=r"sample\.frames = 15 frames, the longest has 14"):
-        held_out_windows(open_codes(root / "codes", load(root)), frames=15, count=4)
+        held_out_windows(open_codes(root / "codes", load()), frames=15, count=4)
