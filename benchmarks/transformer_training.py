@@ -1,8 +1,8 @@
 """How fast transformers train: `python -m benchmarks.transformer_training`.
 
 The transformer of the benchmark of sampling, on random codes in memory; against GPT-2 of Hugging
-Face at the same width, depth and number of positions, and against what the processor does at best:
-a large matrix product, in the same precision, timed in turn with it.
+Face at the same width, depth and number of positions, both with AdamW; and against what the
+processor does at best: a large matrix product, in the same precision, timed in turn with it.
 """
 
 import argparse

@@ -28,7 +28,7 @@ from cvg.pretrained.catalog import LPIPS_TRUNKS
 from cvg.pretrained.store import locate
 from cvg.seeding import generator, seed_everything
 from cvg.training.average import WeightAverage
-from cvg.training.loop import parameter_groups
+from cvg.training.optimizer import Optimizer
 from cvg.training.runtime import Precision, Runtime
 from cvg.vqgan.adversary import Adversary
 from cvg.vqgan.comparator import Comparator
@@ -101,13 +101,13 @@ class Training:
         )
         self.frames = random_frames(settings.batch_size, params.extract.frame_size)
         self.grad_clip = settings.grad_clip
-        groups = parameter_groups(self.vqgan, weight_decay=settings.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99))
+        self.optimizer = Optimizer(self.vqgan, self.vqgan.matrices, settings, self.losses.runtime)
+        self.optimizer.set_learning_rate(rate)
         self.average = WeightAverage(self.vqgan, decay=settings.ema_decay)
         self.number = 0
 
     def step(self):
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         result = self.losses(self.frames, self.number)
         result.loss.backward()
         nn.utils.clip_grad_norm_(self.vqgan.parameters(), self.grad_clip)

@@ -90,6 +90,7 @@ class TrainingParams(Section):
     max_minutes: PositiveFloat | None
     patience: Positive | None
     lr_scale: PositiveFloat
+    muon_scale: PositiveFloat | None
     warmup_steps: Count
     weight_decay: NonNegative
     grad_clip: PositiveFloat

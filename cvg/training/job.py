@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from cvg.tensors import Tensor
 from cvg.training.checkpoint import Checkpoints
 from cvg.training.history import History, Log, StepResult
 from cvg.training.runtime import Runtime
@@ -77,6 +78,7 @@ class Job:
             `Runtime.autocast`, and may raise NonFiniteError where a number is not finite.
         validate: measures the averaged weights.
         objective: the validation figure that the best weights minimise.
+        matrices: hidden matrices and kernels of the model, which Muon can take.
         stateful: what else a checkpoint must hold, by name.
         looks: numbers of steps done after which to validate too, besides the period.
     """
@@ -86,5 +88,6 @@ class Job:
     train_step: Callable[[int, int], StepResult]
     validate: Callable[[nn.Module], dict[str, float]]
     objective: str
+    matrices: Sequence[Tensor] = ()
     stateful: Mapping[str, Stateful] = field(default_factory=dict)
     looks: Sequence[int] = ()

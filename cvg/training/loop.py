@@ -27,16 +27,17 @@ from cvg.training.finite import NonFiniteError
 from cvg.training.history import Recorder, StepResult, in_words
 from cvg.training.job import Job, Stateful, StoppedBy, Surroundings, Trained
 from cvg.training.messages import tell, warn
+from cvg.training.optimizer import Optimizer
 from cvg.training.randomness import global_random_state, restore_global_random_state
 from cvg.training.schedule import learning_rate_factor
 
-__all__ = ["Job", "StepResult", "Surroundings", "Trained", "parameter_groups", "train"]
+__all__ = ["Job", "StepResult", "Surroundings", "Trained", "train"]
 
 STEPS_BETWEEN_ROWS = 20
 
 
 def train(job: Job, params: TrainingParams, around: Surroundings) -> Trained:
-    """Train with AdamW, and leave the best averaged weights in the model.
+    """Train, and leave the best averaged weights in the model.
 
     A batch whose loss or gradient is not finite is not used. A run that finds a checkpoint goes on
     from there.
@@ -53,26 +54,12 @@ def train(job: Job, params: TrainingParams, around: Surroundings) -> Trained:
     return _Run(job, params, around).finish()
 
 
-def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, object]]:
-    """Decay matrices, kernels and tables; biases, norms and single vectors are left alone."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
-    others = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-    return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-
-
 class _Run:
     """A run between its first and its last step."""
 
     def __init__(self, job: Job, params: TrainingParams, around: Surroundings) -> None:
         self.job, self.params, self.around = job, params, around
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(job.model, weight_decay=params.weight_decay),
-            lr=around.learning_rate,
-            betas=(0.9, 0.99),
-        )
+        self.optimizer = Optimizer(job.model, job.matrices, params, around.runtime)
         self.average = WeightAverage(job.model, decay=params.ema_decay)
         self.best = Best(objective=job.objective)
         self.recorder = Recorder(around.log)
@@ -110,10 +97,9 @@ class _Run:
 
     def _step(self) -> None:
         rate = self._learning_rate()
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self.optimizer.set_learning_rate(rate)
         self.job.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         try:
             parts, norm = self._add_gradients()
         except NonFiniteError as error:

@@ -25,7 +25,8 @@ class Runtime:
 
     Attributes:
         device: where its tensors live.
-        precision: of the products within `autocast`; weights, optimizer and averages are float32.
+        precision: of the products within `autocast` and within Muon; weights, averages and what
+            optimizers keep are float32.
         compile: whether `prepare` compiles a model.
         channels_last: whether `prepare` lays kernels out with the channels innermost.
     """

@@ -205,6 +205,11 @@ class Transformer(nn.Module):
         """The layers, first to last."""
         return cast("list[Block]", list(self.blocks))
 
+    @property
+    def matrices(self) -> list[Tensor]:
+        """The matrices of the layers, without what maps codes to features and back."""
+        return [parameter for parameter in self.blocks.parameters() if parameter.ndim == 2]
+
     def predict(
         self,
         features: Float[Tensor, "*n d"],

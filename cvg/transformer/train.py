@@ -69,6 +69,7 @@ def train_transformer(
         train_step=task.train_step,
         validate=task.validate,
         objective="nll",
+        matrices=model.matrices,
     )
     trained = train(job, own, around)
     kept = TrainedTransformer(model=model, conditioning=conditioning, vqgan_hash=store.vqgan_hash)

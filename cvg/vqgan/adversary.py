@@ -12,7 +12,7 @@ from cvg.config import DiscriminatorParams, VqganParams
 from cvg.seeding import generator
 from cvg.tensors import Float, Float32, Tensor
 from cvg.training.finite import NonFiniteError
-from cvg.training.loop import parameter_groups
+from cvg.training.optimizer import parameter_groups
 from cvg.vqgan.diffaugment import diffaugment
 from cvg.vqgan.discriminator import (
     PatchDiscriminator,

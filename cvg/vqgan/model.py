@@ -227,6 +227,13 @@ class Vqgan(nn.Module):
         return {level: quantizer.vectors() for level, quantizer in self.quantizers.items()}
 
     @property
+    def matrices(self) -> list[Tensor]:
+        """The kernels of all convolutions but those from and to pixels."""
+        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
+        kernels = [one.weight for one in convolutions if one is not self.encoder[1]]
+        return [kernel for kernel in kernels if kernel is not self.last_layer]
+
+    @property
     def last_layer(self) -> Tensor:
         """The kernel at which the gradients of losses are weighed against each other."""
         convolution = self.decoder[-2]

@@ -103,6 +103,7 @@ def train_vqgan(
         train_step=train_step,
         validate=validate,
         objective="l2" if comparator is None else comparator.figure,
+        matrices=vqgan.matrices,
         stateful={"adversary": adversary} if adversary else {},
         looks=(params.discriminator.start_step,) if adversary else (),
     )

@@ -14,7 +14,7 @@ from cvg.errors import UserError
 from cvg.training.bad_batches import MOST_IN_A_ROW, MOST_IN_ALL
 from cvg.training.checkpoint import Checkpoints
 from cvg.training.finite import NonFiniteError
-from cvg.training.loop import Job, StepResult, Surroundings, parameter_groups, train
+from cvg.training.loop import Job, StepResult, Surroundings, train
 from cvg.training.runtime import Runtime
 from cvg.training.schedule import learning_rate_factor
 
@@ -25,6 +25,7 @@ PARAMS = TrainingParams(
     max_minutes=None,
     patience=None,
     lr_scale=1.0,
+    muon_scale=None,
     warmup_steps=2,
     weight_decay=0.0,
     grad_clip=1e9,
@@ -365,18 +366,6 @@ def test_the_model_is_compiled_where_the_machine_says_so(monkeypatch):
     assert compiled == []
     train(job, PARAMS, around(runtime=replace(RUNTIME, compile=True)))
     assert compiled == [job.model]
-
-
-def test_parameter_groups_hold_every_parameter_once():
-    model = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.Linear(4, 4), nn.Embedding(5, 4)
-    )
-    model[2].bias.requires_grad_(False)
-    decayed, others = parameter_groups(model, weight_decay=0.3)
-    assert (decayed["weight_decay"], others["weight_decay"]) == (0.3, 0.0)
-    found = [id(parameter) for group in (decayed, others) for parameter in group["params"]]
-    assert sorted(found) == sorted(id(p) for p in model.parameters() if p.requires_grad)
-    assert {id(p) for p in decayed["params"]} == {id(model[i].weight) for i in (0, 2, 3)}
 
 
 def test_rows_come_now_and_then_and_with_every_validation():

@@ -19,6 +19,7 @@ PARAMS = TrainingParams(
     max_minutes=None,
     patience=None,
     lr_scale=1.0,
+    muon_scale=2.5,
     warmup_steps=2,
     weight_decay=0.1,
     grad_clip=0.5,
@@ -103,6 +104,7 @@ def outcome(folder, *, crash_at=None, validation_crash=None, params=PARAMS):
         train_step=train_step,
         validate=validate,
         objective="score",
+        matrices=[model.layers[2].weight],
         stateful={"adversary": adversary},
     )
     around = Surroundings(

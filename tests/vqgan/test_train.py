@@ -43,6 +43,23 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(store, params):
     assert first.trained.history.rows == again.trained.history.rows
 
 
+def test_muon_takes_the_kernels_that_do_not_touch_pixels(store, params, monkeypatch):
+    jobs = []
+
+    def refuse(job, *others):
+        jobs.append(job)
+        raise InterruptedError
+
+    monkeypatch.setattr("cvg.vqgan.train.train", refuse)
+    with pytest.raises(InterruptedError):
+        run(store, params)
+    weights = dict(jobs[0].model.named_parameters())
+    kernels = {name for name, weight in weights.items() if weight.ndim == 4}
+    taken = {name for name in weights for one in jobs[0].matrices if one is weights[name]}
+    assert taken == kernels - {"encoder.1.weight", "decoder.4.weight"}
+    assert len(taken) == len(jobs[0].matrices)
+
+
 def test_the_layout_of_kernels_changes_rounding_and_nothing_else(store, params):
     """Few steps, because a code may flip where rounding differs."""
     critic = params.discriminator.model_copy(

@@ -1,0 +1,106 @@
+"""Muon: steps for hidden matrices that are about equally large in all directions."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+
+from cvg.tensors import Float, Tensor
+
+# Coefficients of the quintic iteration, and how often it is done (Jordan et al. 2024).
+QUINTIC = (3.4445, -4.7750, 2.0315)
+ITERATIONS = 5
+# What makes the mean square of a step that of AdamW (Liu et al. 2025, arXiv:2502.16982, eq. 4).
+LIKE_ADAMW = 0.2
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose matrix is replaced by a nearby one with orthogonal rows or columns.
+
+    A kernel of a convolution is the matrix that maps a patch to an output. Matrices of one shape
+    are treated at once. PyTorch's own takes no kernels, and always computes in bfloat16, which is
+    slow where a processor lacks it (docs/decisions/0014-muon-for-hidden-matrices.md).
+
+    Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks",
+    kellerjordan.github.io/posts/muon, with Nesterov's momentum; the scale and the decay by Liu et
+    al. 2025, arXiv:2502.16982.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        *,
+        lr: float,
+        weight_decay: float,
+        momentum: float = 0.95,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Take steps on matrices and kernels.
+
+        Args:
+            parameters: of two dimensions or more, the first being that of the outputs.
+            lr: learning rate, comparable to that of AdamW.
+            weight_decay: share of a weight that a step takes away, for a learning rate of 1.
+            momentum: share of the gradients before that is kept.
+            dtype: in which matrices are made orthogonal.
+        """
+        self._dtype = dtype
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Take a step along the gradients; parameters without one stay.
+
+        Args:
+            closure: computes the loss and the gradients anew; they are there already where None.
+
+        Returns:
+            the loss of the closure.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            by_shape: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    rows, columns = len(weight), weight[0].numel()
+                    by_shape[rows, columns].append((weight, weight.grad))
+            for alike in by_shape.values():
+                self._step_alike(alike, group)
+        return loss
+
+    def _step_alike(self, alike: Sequence[tuple[Tensor, Tensor]], group: dict[str, Any]) -> None:
+        """Take a step for weights of one shape, with their gradients."""
+        wanted = []
+        for weight, gradient in alike:
+            state = self.state[weight]
+            if not state:
+                state["momentum"] = torch.zeros_like(weight)
+            momentum = state["momentum"]
+            momentum.lerp_(gradient, 1 - group["momentum"])
+            wanted.append(gradient.lerp(momentum, group["momentum"]).flatten(1))
+        steps = orthogonal(torch.stack(wanted).to(self._dtype))
+        rate = group["lr"] * LIKE_ADAMW * max(steps.shape[1:]) ** 0.5
+        for (weight, _), step in zip(alike, steps, strict=True):
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            weight.add_(step.to(weight.dtype).view_as(weight), alpha=-rate)
+
+
+def orthogonal(matrices: Float[Tensor, "n r c"]) -> Float[Tensor, "n r c"]:
+    """Give matrices with the same singular vectors, whose singular values are about 0.7 to 1.2.
+
+    Those that were hundreds of times smaller than the largest stay smaller.
+
+    Source: Jordan et al. 2024, the Newton-Schulz iteration of degree five.
+    """
+    a, b, c = QUINTIC
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(ITERATIONS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
