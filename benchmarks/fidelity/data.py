@@ -30,16 +30,15 @@ def make(folder: Path, *, size: int, borders: Borders, shuffled: bool = False) -
         frames=16, size=size, seed=0, shapes=1, borders=borders, texture=False, turns=False
     )
     straight = SetSettings(
-        world=world, clips=2000, fps=10, hold_out=UNSEEN_KINDS, held_out_share=0.05
+        world=world, clips=4000, fps=10, hold_out=UNSEEN_KINDS, held_out_share=0.025
     )
     turns = replace(world, turns=True)
+    turning = replace(straight, world=replace(turns, seed=2), clips=1200, hold_out=0)
     sets = {
         "straight": straight,
         "straight_texture": replace(straight, world=replace(world, texture=True, seed=1)),
-        "turns": replace(straight, world=replace(turns, seed=2), clips=600, hold_out=0),
-        "turns_texture": replace(
-            straight, world=replace(turns, texture=True, seed=3), clips=600, hold_out=0
-        ),
+        "turns": turning,
+        "turns_texture": replace(turning, world=replace(turns, texture=True, seed=3)),
         "long": replace(
             straight, world=replace(world, frames=LONG_FRAMES, seed=4), clips=20, hold_out=0
         ),

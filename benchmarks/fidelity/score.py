@@ -1,8 +1,8 @@
 """How well videos follow what they were told, read from their pixels by the exact oracle."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import UInt8
@@ -22,7 +22,6 @@ AT_ONCE = 32
 FRAMES = 16
 LONG = 48
 MOST_CLIPS = 200  # of one figure
-CALM_TO_LIVELY = 40  # videos a bucket of motion
 Z = 1.96
 
 Video = UInt8[np.ndarray, "t h w 3"]
@@ -85,10 +84,7 @@ class Scorer:
         self, segments: Sequence[Segment], settings: SampleParams, *, frames: int = FRAMES
     ) -> dict[str, Share]:
         """Make videos from captions alone, and tell what is right in them."""
-        requests = [
-            Request(frames=frames, condition=Condition(caption=s.caption, fps=s.fps))
-            for s in segments
-        ]
+        requests = [Request(frames=frames, condition=captioned(s)) for s in segments]
         rights: dict[str, list[bool]] = {}
         videos = self.write(requests, [s.video for s in segments], settings)
         for segment, video in zip(segments, videos, strict=True):
@@ -116,27 +112,46 @@ class Scorer:
             "last frame right": last.shapes[-1] == mover.shape and last.colours[-1] == mover.colour,
         }
 
-    def place_errors(
+    def wrongs(self, segments: Sequence[Segment], settings: SampleParams) -> int:
+        """Count the clips that are not right, and those that are not right in all frames."""
+        shares = self.generate(segments, settings)
+        counted = (shares["shape, colour, direction"], shares["all frames right"])
+        return sum(share.of - share.right for share in counted)
+
+    def acted(self, segment: Segment) -> Condition:
+        """Give caption and actions of a clip."""
+        actions = self.frames.actions(segment, 0, segment.num_frames)
+        return replace(captioned(segment), actions=actions)
+
+    def last_error(
         self,
         segments: Sequence[Segment],
-        conditions: Sequence[Condition],
         settings: SampleParams,
         *,
+        tells: Callable[[Segment], Condition],
         given: int,
-    ) -> np.ndarray:
-        """Give the distance from the true place in pixels, by clip and frame; NaN: not seen."""
+    ) -> float:
+        """Give the median distance from the true place in the last frame, in pixels.
+
+        A clip in which nothing is seen counts as infinitely far.
+
+        Args:
+            segments: clips.
+            settings: of sampling.
+            tells: the condition of a clip.
+            given: frames.
+        """
         real = [self.frames.window(s, 0, FRAMES) for s in segments]
         requests = [
-            Request(frames=FRAMES, first=clip[:given] if given else None, condition=condition)
-            for clip, condition in zip(real, conditions, strict=True)
+            Request(frames=FRAMES, first=clip[:given], condition=tells(segment))
+            for clip, segment in zip(real, segments, strict=True)
         ]
         videos = self.write(requests, [s.video for s in segments], settings)
-        return np.stack(
-            [
-                self._distances(self.read(video), self.read(clip))
-                for video, clip in zip(videos, real, strict=True)
-            ]
-        )
+        errors = [
+            self._distances(self.read(video), self.read(clip))[-1]
+            for video, clip in zip(videos, real, strict=True)
+        ]
+        return float(np.median(np.nan_to_num(errors, nan=np.inf)))
 
     def _distances(self, found: Reading, true: Reading) -> np.ndarray:
         size = self.frames.size[0]
@@ -151,9 +166,7 @@ class Scorer:
         requests = [
             Request(
                 frames=FRAMES,
-                condition=Condition(
-                    caption=s.caption, fps=s.fps, map=self.generator.small_map(pictures)
-                ),
+                condition=replace(captioned(s), map=self.generator.small_map(pictures)),
             )
             for s, pictures in zip(segments, maps, strict=True)
         ]
@@ -162,14 +175,19 @@ class Scorer:
         chance = np.mean([_iou(v, m) for v, m in zip(videos, maps[1:] + maps[:1], strict=True)])
         return float(followed), float(chance)
 
-    def motion(self, settings: SampleParams) -> tuple[float, list[float]]:
-        """Give the rank correlation of asked and measured motion, and its mean by bucket."""
+    def motion(
+        self, settings: SampleParams, *, name: str, by_bucket: int
+    ) -> tuple[float, list[float]]:
+        """Give the rank correlation of asked and measured motion, and its mean by bucket.
+
+        Videos of another `name` are others.
+        """
         from scipy.stats import spearmanr
 
         buckets = self.generator.conditioning.vocabulary.num_buckets
-        asked = [b for b in range(1, buckets + 1) for _ in range(CALM_TO_LIVELY)]
+        asked = [b for b in range(1, buckets + 1) for _ in range(by_bucket)]
         requests = [Request(frames=FRAMES, condition=Condition(motion=b, fps=10.0)) for b in asked]
-        names = [f"motion {number}" for number in range(len(asked))]
+        names = [f"{name} {number}" for number in range(len(asked))]
         found = [changes(video).mean() for video in self.write(requests, names, settings)]
         means = [
             float(np.mean([f for f, a in zip(found, asked, strict=True) if a == bucket]))
@@ -178,25 +196,14 @@ class Scorer:
         return float(spearmanr(asked, found)[0]), means
 
 
-def told_actions(scorer: Scorer, segments: Sequence[Segment]) -> list[Condition]:
-    """Give captions and actions of clips."""
-    return [
-        Condition(caption=s.caption, fps=s.fps, actions=scorer.frames.actions(s, 0, s.num_frames))
-        for s in segments
-    ]
+def captioned(segment: Segment) -> Condition:
+    """Give the caption of a clip, and its frame rate."""
+    return Condition(caption=segment.caption, fps=segment.fps)
 
 
-def choose(
-    scorer: Scorer, segments: Sequence[Segment], variants: Mapping[str, SampleParams]
-) -> tuple[str, dict[str, dict[str, Share]]]:
-    """Give the name of the variant with most clips right, in all frames too; the shares of all."""
-    found = {name: scorer.generate(segments, settings) for name, settings in variants.items()}
-
-    def right(name: str) -> int:
-        shares = found[name]
-        return shares["shape, colour, direction"].right + shares["all frames right"].right
-
-    return max(found, key=right), found
+def bare(segment: Segment) -> Condition:
+    """Give the frame rate of a clip alone."""
+    return Condition(fps=segment.fps)
 
 
 def with_guidance(settings: SampleParams, **scales: float) -> SampleParams:
