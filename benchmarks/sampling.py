@@ -4,8 +4,8 @@ A transformer of 6 layers x 384 with 1,024 codes, 64 a frame, and a window of ei
 twelve after a context of four, as the `sample` stage does. The peer is GPT-2 of Hugging Face at the
 same shape, context and number of codes, by `generate` with its dynamic and its static cache.
 Weights are random on both sides. The bound is what reading weights and cache once a code would take
-at the bandwidth of this machine, measured in the same run. What packing does to the
-logits is printed too.
+at the bandwidth of this machine, measured in the same run. What packing does to the logits is
+printed too.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from cvg.codes.layout import Grid
@@ -261,3 +262,20 @@ def toy_params() -> Params:
             "sample": sample,
         }
     )
+
+
+def matrices_for_muon(monkeypatch, module: str, begin) -> set[str]:
+    """Names of the matrices that `begin` lets Muon take, of the job for the loop of `module`."""
+    jobs = []
+
+    def refuse(job, *others):
+        jobs.append(job)
+        raise InterruptedError
+
+    monkeypatch.setattr(f"{module}.train", refuse)
+    with pytest.raises(InterruptedError):
+        begin()
+    weights = dict(jobs[0].model.named_parameters())
+    taken = [name for name in weights for one in jobs[0].matrices if one is weights[name]]
+    assert len(taken) == len(set(taken)) == len(jobs[0].matrices)
+    return set(taken)

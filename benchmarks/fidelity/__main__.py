@@ -7,10 +7,9 @@
 
 Sampling settings are chosen for each figure on half of the held-out clips, or on other videos, and
 scored once on the other half; maps take the settings of captions, and the curve of guidance is of
-the half that settings were chosen on. The
-control takes the VQGAN of OTHER, and trains transformers on clips with each other's conditions.
-Leave the machine alone meanwhile: training is bounded by time. CVG_PRECISION=bf16 helps where the
-processor has instructions for it.
+the half that settings were chosen on. The control takes the VQGAN of OTHER, and trains transformers
+on clips with each other's conditions. Leave the machine alone meanwhile: training is bounded by
+time. CVG_PRECISION=bf16 helps where the processor has instructions for it.
 """
 
 import argparse
@@ -48,8 +47,9 @@ from cvg.segments import Segment
 from cvg.shapes.scene import Borders
 from cvg.training.device import chosen_device
 
-# What differs from the committed params.yaml: no comparator where pictures are flat, more codes,
-# conditions that are mostly missing but for the caption, and longer training.
+# What differs from the committed params.yaml: no comparator where pictures are flat, more codes, a
+# top that carries the picture and a bottom that says little (docs/vqgan.md), conditions that are
+# mostly missing but for the caption, and longer training.
 SETTINGS: dict[str, object] = {
     "extract.shots": "none",
     "vqgan.shift": 2,
