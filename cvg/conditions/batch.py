@@ -32,18 +32,34 @@ class Conditions:
         """Give them on another device."""
         return self._each(lambda tensor: tensor.to(device))
 
+    def take(self, rows: Int64[Tensor, "r"]) -> "Conditions":
+        """Give those of some videos, by their numbers."""
+        return self._each(lambda tensor: tensor[rows])
+
+    def repeat(self, count: int) -> "Conditions":
+        """Give those of each video `count` times in a row."""
+        return self._each(lambda tensor: tensor.repeat_interleave(count, dim=0))
+
     def frame(self, number: int) -> "Conditions":
         """Give those of one frame; beyond the last row, actions and maps are missing."""
-        return self._rows(number, number + 1)
+        return self.rows(number, number + 1)
 
     def frames(self, count: int) -> "Conditions":
         """Give those of the first `count` frames; beyond the last row, they are missing."""
-        return self._rows(0, count)
+        return self.rows(0, count)
 
-    def _rows(self, start: int, end: int) -> "Conditions":
+    def rows(self, start: int, end: int) -> "Conditions":
+        """Give those of frames from `start` to before `end`; beyond the last row, missing."""
         return replace(
             self, actions=_rows(self.actions, start, end), maps=_rows(self.maps, start, end)
         )
+
+    def clip(self, start: int, end: int) -> "Conditions":
+        """Give those of a clip of its own: the action that leads to its first frame is missing."""
+        found = self.rows(start, end)
+        if found.actions is None:
+            return found
+        return replace(found, actions=shift_actions(found.actions.roll(-1, dims=1)))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Conditions":
         values = {field.name: getattr(self, field.name) for field in fields(self)}

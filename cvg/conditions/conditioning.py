@@ -1,8 +1,9 @@
 """Which conditions a model takes, and how they become its tensors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,15 @@ class Conditioning:
     vocabulary: Vocabulary
     action_width: int = 0
     map_cells: int = 0
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> "Conditioning":
+        """Rebuild one that was stored as JSON."""
+        vocabulary: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in saved["vocabulary"].items()
+        }
+        return cls(**{**saved, "vocabulary": Vocabulary(**vocabulary)})
 
     @property
     def kinds(self) -> tuple[Kind, ...]:

@@ -12,7 +12,7 @@ from cvg.training.checkpoint import Checkpoints
 from cvg.training.history import History, Log, StepResult
 from cvg.training.runtime import Runtime
 
-StoppedBy = Literal["steps", "time", "patience"]
+StoppedBy = Literal["steps", "time", "patience", "job"]
 
 
 @runtime_checkable
@@ -80,7 +80,9 @@ class Job:
         objective: the validation figure that the best weights minimise.
         matrices: hidden matrices and kernels of the model, which Muon can take.
         stateful: what else a checkpoint must hold, by name.
-        looks: numbers of steps done after which to validate too, besides the period.
+        looks: numbers of steps done after which to validate too, besides the period; 0 is before
+            the first, so that the weights as they came may be the best.
+        is_over: whether further steps are of no use; asked after each of them.
     """
 
     label: str
@@ -91,3 +93,4 @@ class Job:
     matrices: Sequence[Tensor] = ()
     stateful: Mapping[str, Stateful] = field(default_factory=dict)
     looks: Sequence[int] = ()
+    is_over: Callable[[], bool] = lambda: False

@@ -73,6 +73,8 @@ class _Run:
         stopped_by = self._why_stop()
         with Steps(self.job.label, total=self.params.steps) as progress:
             progress.advance(self.done)
+            if 0 in self.job.looks and not self.recorder.history.rows:
+                self._look()
             while stopped_by is None:
                 self._step()
                 stopped_by = self._why_stop()
@@ -140,6 +142,8 @@ class _Run:
         minutes, patience = self.params.max_minutes, self.params.patience
         if self.done >= self.params.steps:
             return "steps"
+        if self.job.is_over():
+            return "job"
         if patience is not None and self.best.looks_since >= patience:
             return "patience"
         if minutes is not None and self._seconds() >= 60 * minutes:

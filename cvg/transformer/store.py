@@ -2,11 +2,9 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from cvg.codes.layout import Grid, Layout
 from cvg.conditions.conditioning import Conditioning
-from cvg.conditions.vocabulary import Vocabulary
 from cvg.errors import UserError
 from cvg.training.weights import load_config, load_weights, save_model
 from cvg.transformer.model import Transformer, TransformerShape
@@ -43,13 +41,11 @@ def load_transformer(folder: Path) -> TrainedTransformer:
     if config.get("kind") != "transformer":
         raise UserError(f"{folder}: holds a {config.get('kind')}, expected a transformer")
     try:
-        saved = config["conditioning"]
         model = Transformer(
             TransformerShape(**config["shape"]),
             Layout(grids=tuple(Grid(**grid) for grid in config["grids"])),
         )
-        vocabulary = _read_vocabulary(saved["vocabulary"])
-        conditioning = Conditioning(**saved | {"vocabulary": vocabulary})
+        conditioning = Conditioning.from_json(config["conditioning"])
         vqgan_hash = config["vqgan"]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -62,10 +58,3 @@ def load_transformer(folder: Path) -> TrainedTransformer:
         conditioning=conditioning,
         vqgan_hash=vqgan_hash,
     )
-
-
-def _read_vocabulary(saved: dict[str, Any]) -> Vocabulary:
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()
-    }
-    return Vocabulary(**values)

@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import nn
 
 from cvg.codes.batches import CodeBatch, CodeBatches
+from cvg.codes.corrupt import corrupt
 from cvg.codes.layout import Layout, layout_of
 from cvg.codes.store import CodeStore
 from cvg.conditions.batch import Conditions
@@ -55,7 +56,7 @@ def train_transformer(
     layout, own = layout_of(level, store.grids), params.of(level)
     conditioning = collect_conditioning(store, params.conditions, clip_frames=own.clip_frames)
     model = _build(store, layout, conditioning, params, own).to(around.device)
-    task = _Task(
+    task = LevelTask(
         store=store,
         level=level,
         params=params,
@@ -76,7 +77,7 @@ def train_transformer(
     return TransformerRun(transformer=kept, trained=trained)
 
 
-class _Task:
+class LevelTask:
     """What a step and a look do."""
 
     def __init__(
@@ -89,6 +90,16 @@ class _Task:
         conditioning: Conditioning,
         model: Transformer,
     ) -> None:
+        """Prepare the clips of both splits.
+
+        Args:
+            store: of the codes.
+            level: whose codes are learned.
+            params: of all transformers.
+            around: seed and machine.
+            conditioning: what the model takes.
+            model: that is trained.
+        """
         self._level, self._own, self._params = level, params.of(level), params
         self._around, self._conditioning, self._model = around, conditioning, model
         length, layout = self._own.clip_frames, model.layout
@@ -168,22 +179,6 @@ def hide_at_random(
     shares = torch.cos(torch.rand(b, t, 1, generator=rng) * torch.pi / 2)
     draws = torch.rand(b, t, layout.predicted.num_codes, generator=rng)
     return (draws < shares) | (draws == draws.amin(-1, keepdim=True))
-
-
-def corrupt(
-    sequence: Int64[Tensor, "b t m"], layout: Layout, *, share: float, rng: torch.Generator
-) -> Int64[Tensor, "b t m"]:
-    """Replace a random share of the input codes by random codes of the same level.
-
-    The share of each clip is itself drawn evenly from 0 to `share`, so that clean inputs occur too.
-    It teaches the model to go on from its own mistakes.
-    """
-    b, t, m = sequence.shape
-    shares = share * torch.rand(b, 1, 1, generator=rng)
-    hit = torch.rand(b, t, m, generator=rng) < shares
-    sizes = torch.cat([torch.full((g.num_codes,), g.codebook_size) for g in layout.grids])
-    random = (torch.rand(b, t, m, generator=rng) * sizes).long()
-    return torch.where(hit, random, sequence)
 
 
 def cross_entropies(

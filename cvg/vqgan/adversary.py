@@ -11,6 +11,7 @@ from torch import nn
 from cvg.config import DiscriminatorParams, VqganParams
 from cvg.seeding import generator
 from cvg.tensors import Float, Float32, Tensor
+from cvg.training.adversarial import followed, lecam_penalty, r1_penalty
 from cvg.training.finite import NonFiniteError
 from cvg.training.optimizer import parameter_groups
 from cvg.vqgan.diffaugment import diffaugment
@@ -19,12 +20,8 @@ from cvg.vqgan.discriminator import (
     adaptive_factor,
     adversarial_loss,
     discriminator_loss,
-    lecam_penalty,
-    r1_penalty,
     right_share,
 )
-
-HISTORY_DECAY = 0.99  # of LeCam's running means, as published
 
 
 class Adversary:
@@ -184,7 +181,7 @@ class Adversary:
                 of_real,
                 of_reconstructed,
                 mean_real=history[0] / history[2],
-                mean_reconstructed=history[1] / history[2],
+                mean_generated=history[1] / history[2],
             )
         return terms, history
 
@@ -199,11 +196,7 @@ class Adversary:
 
 
 class Judge(nn.Module):
-    """A discriminator of frames or of pairs of frames, and LeCam's running means of its scores.
-
-    `history` holds the decayed sums of the mean scores of real and of reconstructed frames, and of
-    their weights: sum / weight is a mean that the start at 0 does not pull.
-    """
+    """A discriminator of frames or of pairs of frames, and LeCam's history of its scores."""
 
     history: Float32[Tensor, "3"]
 
@@ -217,13 +210,3 @@ class Judge(nn.Module):
     def forward(self, frames: Float[Tensor, "b c h w"]) -> Float[Tensor, "n 1 hp wp"]:
         """Give scores of single frames (n = b), or of each pair of successive ones (n = b / 2)."""
         return self.discriminator(rearrange(frames, "(b t) c h w -> b (t c) h w", t=self.frames))
-
-
-def followed(
-    history: Float32[Tensor, "3"],
-    real: Float[Tensor, "b 1 hp wp"],
-    reconstructed: Float[Tensor, "b 1 hp wp"],
-) -> Float32[Tensor, "3"]:
-    """Give the history of a judge after these scores."""
-    now = torch.stack([real.mean(), reconstructed.mean(), torch.ones_like(history[2])])
-    return HISTORY_DECAY * history + (1 - HISTORY_DECAY) * now

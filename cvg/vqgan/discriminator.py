@@ -2,19 +2,18 @@
 
 Sources: Isola et al. 2017, arXiv:1611.07004 (patches); Lim & Ye 2017, arXiv:1705.02894 (hinge
 loss); Miyato et al. 2018, arXiv:1802.05957 (spectral norm); Esser et al. 2021, arXiv:2012.09841,
-eq. 7 (adaptive weight); Mescheder et al. 2018, arXiv:1801.04406 (R1); Tseng et al. 2021,
-arXiv:2104.03310 (LeCam).
+eq. 7 (adaptive weight).
 """
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from cvg.config import NORM_GROUPS
 from cvg.tensors import Float, Tensor
+from cvg.training.adversarial import gradient_ratio
 
 SLOPE = 0.2
 
@@ -70,41 +69,6 @@ def adversarial_loss(reconstructed: Float[Tensor, "b 1 hp wp"]) -> Float[Tensor,
     return -reconstructed.mean()
 
 
-def r1_penalty(
-    scores: Float[Tensor, "b 1 hp wp"], frames: Float[Tensor, "n c h w"]
-) -> Float[Tensor, ""]:
-    """Squared length of the gradient of the summed scores at real frames, mean over the batch.
-
-    Source: arXiv:1801.04406, eq. 9, which weighs it with gamma / 2. A sample is what one row of
-    scores is about: one frame, or the successive frames that were judged together.
-
-    Args:
-        scores: of each sample; computed from `frames`, which require a gradient.
-        frames: what the discriminator saw, one or more successive ones a sample.
-    """
-    (gradient,) = torch.autograd.grad(scores.sum(), frames, create_graph=True)
-    return gradient.square().sum() / len(scores)
-
-
-def lecam_penalty(
-    real: Float[Tensor, "b 1 hp wp"],
-    reconstructed: Float[Tensor, "b 1 hp wp"],
-    *,
-    mean_real: Float[Tensor, ""],
-    mean_reconstructed: Float[Tensor, ""],
-) -> Float[Tensor, ""]:
-    """Squared distance of each score to the running mean of the other kind, where it is ahead.
-
-    mean(relu(real - mean_reconstructed)^2) + mean(relu(mean_real - reconstructed)^2)
-
-    Source: arXiv:2104.03310, eq. 5, in the form of its authors' code: the paper writes it without
-    relu; with it, only scores on their own side of the other kind's mean are pulled back.
-    """
-    ahead_of_reconstructed = F.relu(real - mean_reconstructed)
-    behind_real = F.relu(mean_real - reconstructed)
-    return ahead_of_reconstructed.square().mean() + behind_real.square().mean()
-
-
 def adaptive_factor(
     reconstruction_loss: Float[Tensor, ""],
     adversarial: Float[Tensor, ""],
@@ -117,9 +81,7 @@ def adaptive_factor(
     Source: arXiv:2012.09841, eq. 7. The published cap of 10^4 lets an untrained discriminator take
     over; ours is a parameter and is logged.
     """
-    (of_picture,) = torch.autograd.grad(reconstruction_loss, last_layer, retain_graph=True)
-    (of_adversary,) = torch.autograd.grad(adversarial, last_layer, retain_graph=True)
-    return (of_picture.norm() / (of_adversary.norm() + 1e-6)).clamp(max=cap).detach()
+    return gradient_ratio(reconstruction_loss, adversarial, at=[last_layer]).clamp(max=cap)
 
 
 def _bounded(layer: nn.Conv2d, norm: str) -> nn.Module:

@@ -14,7 +14,7 @@ for single samples, so that the coarser ones must carry a picture alone. Every p
 can therefore be decoded.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -202,17 +202,23 @@ class Vqgan(nn.Module):
             ValueError: a level is unknown, or a coarser one is missing; or the codebook does not
                 have a code.
         """
-        prefix = self.shape.levels[: len(codes)]
-        if not codes or set(codes) != set(prefix):
-            raise ValueError(
-                f"codes of {', '.join(codes) or 'no level'}; expected the first ones of "
-                f"{', '.join(self.shape.levels)}"
-            )
+        self._require_first_levels(codes)
+        latents = {level: self._coder(level).quantizer.look_up(codes[level]) for level in codes}
+        return self.decode_latents(latents)
+
+    def decode_latents(
+        self, latents: Mapping[str, Float[Tensor, "b d _ _"]]
+    ) -> Float[Tensor, "b c h w"]:
+        """Give the frames of codebook vectors, as `decode` does of codes; gradients reach them.
+
+        Raises:
+            ValueError: a level is unknown, or a coarser one is missing.
+        """
+        self._require_first_levels(latents)
         state = None
         for number, level in enumerate(self.shape.levels):
-            coder = self._coder(level)
-            known = level in codes
-            detail = coder.detail(coder.quantizer.look_up(codes[level])) if known else None
+            known = level in latents
+            detail = self._coder(level).detail(latents[level]) if known else None
             state = self._joined(state, detail, number)
         return self.decoder(state)
 
@@ -239,6 +245,13 @@ class Vqgan(nn.Module):
         convolution = self.decoder[-2]
         assert isinstance(convolution, nn.Conv2d)
         return convolution.weight
+
+    def _require_first_levels(self, levels: Collection[str]) -> None:
+        if not levels or set(levels) != set(self.shape.levels[: len(levels)]):
+            raise ValueError(
+                f"codes of {', '.join(levels) or 'no level'}; expected the first ones of "
+                f"{', '.join(self.shape.levels)}"
+            )
 
     def _coder(self, level: str) -> Coder:
         coder = self.coders[level]

@@ -105,7 +105,7 @@ def train_vqgan(
         objective="l2" if comparator is None else comparator.figure,
         matrices=vqgan.matrices,
         stateful={"adversary": adversary} if adversary else {},
-        looks=(params.discriminator.start_step,) if adversary else (),
+        looks=tuple(step for step in (params.discriminator.start_step,) if adversary and step),
     )
     trained = train(job, params, around)
     return TrainedVqgan(vqgan=vqgan, trained=trained)

@@ -315,6 +315,38 @@ def slow_job(clock, seconds, **others):
     return make_job(loss=loss, **others)
 
 
+def test_the_weights_as_they_came_may_be_the_best():
+    job = make_job(looks=(0,), objectives=[0.5, 1.0, 1.0, 1.0, 1.0])
+    trained = train(job, PARAMS, around())
+    assert trained.best_step == 0
+    assert job.model.weight.item() == 1.0  # as it was made
+    assert [row["step"] for row in trained.history.rows] == [0, 2, 4, 6, 8]
+
+
+def test_a_look_before_the_first_step_is_not_repeated_by_a_resumed_run(tmp_path):
+    def stop(row, step):
+        if step == 2:
+            raise InterruptedError
+
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(InterruptedError):
+        train(make_job(looks=(0,)), PARAMS, around(checkpoints=checkpoints, log=stop))
+    resumed = train(make_job(looks=(0,)), PARAMS, around(checkpoints=checkpoints))
+    assert [row["step"] for row in resumed.history.rows] == [0, 2, 4, 6, 8]
+
+
+def test_a_job_can_say_that_further_steps_are_of_no_use():
+    asked = []
+
+    def is_over():
+        asked.append(None)
+        return len(asked) > 3
+
+    trained = train(make_job(is_over=is_over), PARAMS, around())
+    assert trained.stopped_by == "job"
+    assert trained.history.rows[-1]["step"] == trained.steps < PARAMS.steps  # it is validated there
+
+
 def test_time_stops_a_run_which_is_validated_there(clock):
     trained = train(slow_job(clock, 7.0), changed(steps=100, max_minutes=0.5), around())
     assert (trained.steps, trained.stopped_by, trained.seconds) == (5, "time", 35.0)
