@@ -19,6 +19,7 @@ OpenShare = Annotated[float, Field(gt=0, lt=1)]
 
 Level = Literal["top", "middle", "bottom"]
 Kind = Literal["caption", "label", "fps", "motion", "actions", "map"]
+LastingKind = Literal["caption", "label", "fps", "motion"]  # the same in all frames of a video
 Order = Literal["raster", "parallel"]
 Packing = Literal["fp32", "onednn", "fp16"]
 CaptionUnits = Literal["words", "characters", "sentences"]
@@ -280,6 +281,54 @@ class TransformerParams(Section):
         return {"top": self.top, "middle": self.middle, "bottom": self.bottom}[level]
 
 
+class CriticParams(TrainingParams):
+    """The temporal critic and its pretraining."""
+
+    start: str | None
+    input: Literal["pixels", "codes"]
+    frames: Positive
+    cells: Positive
+    width: Positive
+    layers: Positive
+    heads: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    conditions: list[LastingKind]
+    condition_dropout: Share
+    noise: Annotated[float, Field(gt=0, le=1)]
+    pair_weight: NonNegative
+    flip: bool
+    shift: Count
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield shapes that no critic can have."""
+        yield from super().conflicts()
+        if self.frames == 2:
+            yield "frames", "must be 1, or 3 or more: two frames have no order to be shuffled"
+        if self.batch_size < 2:
+            yield "batch_size", "must be 2 or more: one clip is real, one is not"
+        if self.width % self.heads:
+            yield "width", f"must be a multiple of heads = {self.heads}"
+
+
+class FinetuneParams(TrainingParams):
+    """Fine-tuning of the transformers, with the critic or with samples of their own."""
+
+    enabled: bool
+    method: Literal["teach", "reward"]
+    levels: Annotated[list[Level], Field(min_length=1)]
+    weight: NonNegative
+    max_ratio: PositiveFloat
+    max_rise: NonNegative
+    back_off: OpenShare
+    temperature: PositiveFloat
+    own_share: Share
+    own_clips: Positive
+    sharpness: PositiveFloat
+    critic_lr_scale: PositiveFloat
+    r1_weight: NonNegative
+    lecam_weight: NonNegative
+
+
 class GuidanceParams(Section):
     """A scale for each kind of condition."""
 
@@ -301,6 +350,8 @@ class DrawParams(Section):
     passes: Positive
     pass_noise: NonNegative
     packing: Packing
+    best_of: Positive
+    best_every: Positive
 
 
 class SampleParams(DrawParams):
@@ -355,6 +406,8 @@ class Params(Section):
     tokenize: TokenizeParams
     transformer: TransformerParams
     check_transformers: CheckTransformersParams
+    critic: CriticParams
+    finetune: FinetuneParams
     sample: SampleParams
     evaluate: EvaluateParams
 
@@ -376,6 +429,12 @@ class Params(Section):
             yield (
                 "extract.min_frames",
                 f"must be at least the longest transformer clip_frames = {longest}",
+            )
+        if 2 * self.critic.frames - 1 > self.extract.min_frames:
+            yield (
+                "critic.frames",
+                f"must be at most {(self.extract.min_frames + 1) // 2}: a clip at doubled speed "
+                f"needs 2 * frames - 1, and extract.min_frames = {self.extract.min_frames}",
             )
         for key, frames in (
             ("sample.frames", self.sample.frames),

@@ -14,10 +14,12 @@ from pipeline import (
     evaluate,
     extract,
     figures,
+    finetune,
     preset,
     report,
     sample,
     tokenize,
+    train_critic,
     train_transformer,
     train_vqgan,
     ui,
@@ -43,6 +45,8 @@ app.command("check-vqgan", rich_help_panel=STAGES)(check_vqgan.check_vqgan)
 app.command("tokenize", rich_help_panel=STAGES)(tokenize.tokenize)
 app.command("train-transformer", rich_help_panel=STAGES)(train_transformer.train_transformer)
 app.command("check-transformers", rich_help_panel=STAGES)(check_transformers.check_transformers)
+app.command("train-critic", rich_help_panel=STAGES)(train_critic.train_critic)
+app.command("finetune", rich_help_panel=STAGES)(finetune.finetune)
 app.command("sample", rich_help_panel=STAGES)(sample.sample)
 app.command("evaluate", rich_help_panel=STAGES)(evaluate.evaluate)
 app.command("report", rich_help_panel=STAGES)(report.report)

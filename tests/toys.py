@@ -254,11 +254,17 @@ def toy_params() -> Params:
         level: getattr(params.transformer, level).model_copy(update=training | small)
         for level in ("top", "bottom")
     }
+    critic = params.critic.model_copy(
+        update=training | {"width": 16, "layers": 2, "heads": 2, "dropout": 0.1, "shift": 2}
+    )
+    finetune = params.finetune.model_copy(update=training)
     sample = params.sample.model_copy(update={"clips": 5, "frames": 7, "context_frames": 2})
     return params.model_copy(
         update={
             "vqgan": vqgan,
             "transformer": params.transformer.model_copy(update=levels),
+            "critic": critic,
+            "finetune": finetune,
             "sample": sample,
         }
     )
