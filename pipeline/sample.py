@@ -19,6 +19,7 @@ from pipeline.stage import (
 
 if TYPE_CHECKING:
     from cvg.sampling.generator import Generator, Request
+    from cvg.sampling.models import Models
 
 ASKED = "What to make instead"
 
@@ -32,6 +33,7 @@ def sample(
     codes: Annotated[Path | None, path_option("Codes of the context frames.")] = None,
     vqgan: Annotated[Path | None, path_option("Trained VQGAN.")] = None,
     transformer: Annotated[Path | None, path_option("Folder of the transformers.")] = None,
+    critic: Annotated[Path | None, path_option("Critic, where sample.best_of is above 1.")] = None,
     out: Annotated[Path | None, path_option("Folder for the samples.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
@@ -86,7 +88,7 @@ def sample(
         "--count": count,
         "--given": given,
     }
-    given_paths = {"vqgan": vqgan, "transformer": transformer, "out": out}
+    given_paths = {"vqgan": vqgan, "transformer": transformer, "critic": critic, "out": out}
     if all(value is None for value in asked.values()):
         paths = resolve_paths(
             "sample", {"frames": frames, "codes": codes, **given_paths}, overrides=overrides
@@ -117,15 +119,12 @@ def _sample_held_out(run: StageRun, paths: dict[str, Path]) -> None:
     from cvg.files import replacing_folder
     from cvg.frames.samples import save_samples
     from cvg.frames.store import FrameStore
-    from cvg.sampling.models import load_models, open_codes
+    from cvg.sampling.models import open_codes
     from cvg.sampling.sample import sample_clips
     from cvg.sampling.show import write_videos
-    from cvg.training.device import chosen_device
 
     settings = run.params.sample
-    models = load_models(
-        vqgan=paths["vqgan"], transformers=paths["transformer"], device=chosen_device()
-    )
+    models = _load(run, paths)
     codes, frames = open_codes(paths["codes"], models), FrameStore.open(paths["frames"])
     samples = sample_clips(models, codes, frames, settings, seed=run.params.seed)
     with replacing_folder(paths["out"], marker="samples.json") as folder:
@@ -139,15 +138,11 @@ def _make_asked(run: StageRun, paths: dict[str, Path], asked: dict[str, Any]) ->
     from cvg.files import refuse_foreign_folder, replacing_folder
     from cvg.sampling.decode import CHUNK
     from cvg.sampling.generator import Generator
-    from cvg.sampling.models import load_models
     from cvg.sampling.request import write_requested
-    from cvg.training.device import chosen_device
 
     refuse_foreign_folder(paths["out"], marker="request.json")
-    models = load_models(
-        vqgan=paths["vqgan"], transformers=paths["transformer"], device=chosen_device()
-    )
-    generator, count = Generator(models, run.params.sample), asked["--count"] or 1
+    generator = Generator(_load(run, paths), run.params.sample)
+    count = asked["--count"] or 1
     request = _request(run, generator, asked)
     _warn_of_words(generator, request)
     out, seed = paths["out"].absolute(), asked["--seed"]
@@ -165,6 +160,18 @@ def _make_asked(run: StageRun, paths: dict[str, Path], asked: dict[str, Any]) ->
         ):
             run.tracker.log_artifact(path, "samples")
     run.conclude(out, {"videos": count, "frames": request.frames})
+
+
+def _load(run: StageRun, paths: dict[str, Path]) -> "Models":
+    from cvg.sampling.models import load_models
+    from cvg.training.device import chosen_device
+
+    return load_models(
+        vqgan=paths["vqgan"],
+        transformers=paths["transformer"],
+        critic=paths["critic"] if run.params.sample.best_of > 1 else None,
+        device=chosen_device(),
+    )
 
 
 def _request(run: StageRun, generator: "Generator", asked: dict[str, Any]) -> "Request":

@@ -23,6 +23,11 @@ def draw(
     return torch.searchsorted(steps, targets, right=True)[..., 0]
 
 
+def gumbel(uniforms: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """Turn random numbers in [0, 1) into Gumbel noise, by inverting its distribution function."""
+    return -torch.log(-torch.log(uniforms.clamp(1e-7, 1 - 1e-7)))
+
+
 class Dice:
     """Random numbers of several videos, which depend on the seed and each video's name alone.
 

@@ -17,8 +17,9 @@ from cvg.errors import UserError
 from cvg.frames.aligned import shrink_maps
 from cvg.frames.pixels import to_channels_first, to_unit
 from cvg.sampling.decode import decode_as_they_come
-from cvg.sampling.models import Models, load_models
-from cvg.sampling.rollout import Task, roll_out
+from cvg.sampling.models import Models, load_models, newest_transformers
+from cvg.sampling.rank import roll_out_best
+from cvg.sampling.rollout import Task
 from cvg.tensors import Int64, Tensor
 
 
@@ -56,7 +57,8 @@ class Generator:
         """Load the models that the stages wrote.
 
         Args:
-            folder: with `vqgan` and `transformer` in it.
+            folder: with `vqgan` in it, and `finetuned` or `transformer`; `critic` too where the
+                settings choose among candidates.
             settings: how codes are drawn; None for those of `params.yaml` in this folder.
             device: where to compute.
 
@@ -65,12 +67,14 @@ class Generator:
         """
         from cvg.params import load_params
 
+        settings = settings or load_params(Path("params.yaml"), ()).sample
         models = load_models(
             vqgan=folder / "vqgan",
-            transformers=folder / "transformer",
+            transformers=newest_transformers(folder),
+            critic=folder / "critic" if settings.best_of > 1 else None,
             device=torch.device(device),
         )
-        return cls(models, settings or load_params(Path("params.yaml"), ()).sample)
+        return cls(models, settings)
 
     @property
     def frame_size(self) -> int:
@@ -135,14 +139,11 @@ class Generator:
         """
         self.check(requests)
         names = names or [f"video {number}" for number in range(len(requests))]
+        frames = roll_out_best(
+            self.models, self._task(requests, names), settings or self.settings, seed=seed
+        )
         if firsts := [request.first for request in requests if request.first is not None]:
             yield np.stack(firsts)
-        frames = roll_out(
-            self.models.transformers,
-            self._task(requests, names),
-            settings or self.settings,
-            seed=seed,
-        )
         yield from decode_as_they_come(self.models.vqgan, frames)
         if lasts := [request.last for request in requests if request.last is not None]:
             yield np.stack(lasts)[:, None]

@@ -8,7 +8,7 @@ from jaxtyping import Shaped
 from cvg.conditions.batch import Conditions, stack_conditions
 from cvg.conditions.condition import KINDS, Kind
 from cvg.conditions.dropout import without
-from cvg.tensors import Float, Tensor
+from cvg.tensors import Float, Int64, Tensor
 
 
 class Guidance:
@@ -39,6 +39,10 @@ class Guidance:
         if not self._scales:
             return codes
         return codes.repeat(1 + len(self._scales), *[1] * (codes.ndim - 1))
+
+    def rows(self, videos: Int64[Tensor, "r"], *, count: int) -> Int64[Tensor, "rows"]:
+        """Give the rows of all variants of some of `count` videos."""
+        return torch.cat([videos + variant * count for variant in range(1 + len(self._scales))])
 
     def join(self, logits: Float[Tensor, "rows *n v"]) -> Float[Tensor, "b *n v"]:
         """Give the guided logits of each video from those of all variants."""

@@ -1,6 +1,6 @@
 """All models that sampling needs, checked to belong together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,10 +8,15 @@ import torch
 
 from cvg.codes.store import CodeStore
 from cvg.conditions.conditioning import Conditioning
+from cvg.critic.store import TrainedCritic, load_critic
 from cvg.errors import UserError
+from cvg.files import read_json, sha256_file
+from cvg.training.weights import WEIGHTS
 from cvg.transformer.store import TrainedTransformer, load_transformer
 from cvg.vqgan.model import Vqgan
 from cvg.vqgan.store import load_vqgan, require_same_vqgan
+
+FINETUNING = "finetuning.json"  # in a folder of transformers, says how they were tuned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +26,7 @@ class Models:
     vqgan: Vqgan
     vqgan_hash: str
     transformers: Mapping[str, TrainedTransformer]  # by level, coarse to fine
+    critic: TrainedCritic | None = None  # that chooses among candidates
 
     @property
     def finest(self) -> TrainedTransformer:
@@ -38,13 +44,16 @@ class Models:
         return next(self.vqgan.parameters()).device
 
 
-def load_models(*, vqgan: Path, transformers: Path, device: torch.device) -> Models:
+def load_models(
+    *, vqgan: Path, transformers: Path, device: torch.device, critic: Path | None = None
+) -> Models:
     """Load everything onto `device`.
 
     Args:
         vqgan: folder of the VQGAN.
         transformers: folder with a folder for each level.
         device: where to compute.
+        critic: folder of the critic; None where none is needed.
 
     Raises:
         UserError: a file is missing or damaged, or the parts are not of the same VQGAN.
@@ -57,7 +66,37 @@ def load_models(*, vqgan: Path, transformers: Path, device: torch.device) -> Mod
         require_same_vqgan(loaded[level].vqgan_hash, vqgan_hash, where=folder)
         loaded[level].model.to(device)
     _refuse_unlike(loaded, transformers)
-    return Models(vqgan=model.to(device), vqgan_hash=vqgan_hash, transformers=loaded)
+    judge = None
+    if critic is not None:
+        judge = load_critic(critic)
+        require_same_vqgan(judge.vqgan_hash, vqgan_hash, where=critic)
+        judge.model.to(device)
+    return Models(vqgan=model.to(device), vqgan_hash=vqgan_hash, transformers=loaded, critic=judge)
+
+
+def hash_transformers(folder: Path, levels: Sequence[str]) -> dict[str, str]:
+    """Give the SHA-256 of the weights of each level of a folder of transformers."""
+    return {level: sha256_file(folder / level / WEIGHTS) for level in levels}
+
+
+def newest_transformers(folder: Path) -> Path:
+    """Give the transformers of a folder of results: tuned ones where there are any.
+
+    Raises:
+        UserError: those were made of other transformers than the ones beside them.
+    """
+    tuned, source = folder / "finetuned", folder / "transformer"
+    if not tuned.is_dir():
+        return source
+    made_of = read_json(tuned / FINETUNING)["made_of"]
+    if all((source / level / WEIGHTS).is_file() for level in made_of) and (
+        hash_transformers(source, list(made_of)) != made_of
+    ):
+        raise UserError(
+            f"{tuned}: made of other transformers than those in {source}; run the finetune stage "
+            "again (dvc repro finetune)"
+        )
+    return tuned
 
 
 def open_codes(folder: Path, models: Models) -> CodeStore:

@@ -41,6 +41,56 @@ class Task:
     goal: Frames | None = None
     changes: Mapping[int, Sequence[Condition]] | None = None
 
+    @property
+    def given(self) -> int:
+        """Frames of the context."""
+        return 0 if self.context is None else next(iter(self.context.values())).shape[1]
+
+
+class Rollout:
+    """Videos that are being written, frame after frame.
+
+    What is kept in memory does not grow with their number of frames.
+    """
+
+    def __init__(
+        self,
+        transformers: Mapping[str, TrainedTransformer],
+        task: Task,
+        settings: DrawParams,
+        *,
+        seed: int,
+    ) -> None:
+        """Begin after the context.
+
+        Args:
+            transformers: of all levels, coarse to fine.
+            task: what is to be written.
+            settings: temperature, filters, guidance.
+            seed: root seed.
+        """
+        self.task = task
+        self.frame = task.given
+        self._writers = [_begin(one, task, settings, seed=seed) for one in transformers.values()]
+
+    @property
+    def frames_left(self) -> int:
+        """Frames to be written, the goal not counted."""
+        return self.task.frames - (self.task.goal is not None) - self.frame
+
+    def write(self) -> dict[str, Int64[Tensor, "b h w"]]:
+        """Write the next frame; give its codes, each level."""
+        if self.task.changes and self.frame in self.task.changes:
+            for writer in self._writers:
+                writer.change(self.task.changes[self.frame])
+        self.frame += 1
+        return _write_frame(self._writers, count=len(self.task.names))
+
+    def take(self, videos: Int64[Tensor, "b"]) -> None:
+        """Let each video go on from where another one is, by their numbers."""
+        for writer in self._writers:
+            writer.take(videos)
+
 
 def roll_out(
     transformers: Mapping[str, TrainedTransformer],
@@ -51,26 +101,14 @@ def roll_out(
 ) -> Iterator[dict[str, Int64[Tensor, "b h w"]]]:
     """Write the frames after the context, and before the goal, one after the other.
 
-    What is kept in memory does not grow with their number.
-
-    Args:
-        transformers: of all levels, coarse to fine.
-        task: what is to be written.
-        settings: temperature, filters, guidance.
-        seed: root seed.
+    Arguments as for `Rollout`.
 
     Yields:
         the codes of the next frame, each level.
     """
-    writers = [
-        _begin(transformer, task, settings, seed=seed) for transformer in transformers.values()
-    ]
-    first = 0 if task.context is None else next(iter(task.context.values())).shape[1]
-    for frame in range(first, task.frames - (task.goal is not None)):
-        if task.changes and frame in task.changes:
-            for writer in writers:
-                writer.change(task.changes[frame])
-        yield _write_frame(writers, count=len(task.names))
+    rollout = Rollout(transformers, task, settings, seed=seed)
+    while rollout.frames_left:
+        yield rollout.write()
 
 
 def _begin(

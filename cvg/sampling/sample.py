@@ -14,7 +14,8 @@ from cvg.frames.store import FrameStore
 from cvg.progress import Steps
 from cvg.sampling.decode import decode_frames
 from cvg.sampling.models import Models
-from cvg.sampling.rollout import Task, roll_out
+from cvg.sampling.rank import roll_out_best
+from cvg.sampling.rollout import Task
 from cvg.segments import Window, Windows
 from cvg.transformer.conditioning import known_conditions
 
@@ -72,7 +73,7 @@ def sample_clips(
             part = slice(start, start + VIDEOS_AT_ONCE)
             task = continuation(models, codes, windows[part], settings)
             written = []
-            for frame in roll_out(models.transformers, task, settings, seed=seed):
+            for frame in roll_out_best(models, task, settings, seed=seed):
                 written.append(frame)
                 steps.advance(len(task.names))
             samples.frames[part, first : first + len(written)] = decode_frames(

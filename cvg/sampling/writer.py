@@ -10,7 +10,7 @@ from cvg.conditions.batch import Conditions
 from cvg.conditions.condition import Condition
 from cvg.conditions.conditioning import Conditioning
 from cvg.config import DrawParams
-from cvg.sampling.draw import Dice, draw
+from cvg.sampling.draw import Dice, draw, gumbel
 from cvg.sampling.filters import keep_top_k, keep_top_p, temper
 from cvg.sampling.guidance import Guidance
 from cvg.tensors import Float, Int64, Tensor
@@ -58,6 +58,10 @@ class LevelWriter:
         )
         self._decoder.change(spread)
 
+    def take(self, videos: Int64[Tensor, "b"]) -> None:
+        """Go on with the state of others, by their numbers; random numbers stay each one's own."""
+        self._decoder.take(self._guidance.rows(videos, count=len(videos)))
+
     def write(self, given: Int64[Tensor, "b n"]) -> Int64[Tensor, "b mp"]:
         """Draw the predicted codes of the next frame after its given codes."""
         self._decoder.begin()
@@ -91,7 +95,7 @@ class LevelWriter:
             to_draw, to_keep = self._dice.roll(2 * count).chunk(2, dim=1)
             drawn = draw(logits.softmax(-1), to_draw)
             likelihood = logits.log_softmax(-1).gather(-1, drawn[..., None])[..., 0]
-            noise = self._settings.pass_noise * (1 - number / rounds) * _gumbel(to_keep)
+            noise = self._settings.pass_noise * (1 - number / rounds) * gumbel(to_keep)
             codes = torch.where(hidden, drawn, codes)
             sureness = (likelihood + noise).masked_fill(~hidden, torch.inf)
             left = math.floor(count * math.cos(math.pi / 2 * number / rounds))
@@ -118,7 +122,3 @@ def spread_conditions(
     # One frame more, for the last action leads to it.
     gathered = conditioning.gather(conditions, frames=1 + max(rows, default=0))
     return guidance.spread(gathered.to(device))
-
-
-def _gumbel(uniforms: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-    return -torch.log(-torch.log(uniforms.clamp(1e-7, 1 - 1e-7)))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from cvg.tensors import Float, Tensor
+from cvg.tensors import Float, Int64, Tensor
 from cvg.transformer.attention import KeysValues
 from cvg.transformer.block import Seen
 from cvg.transformer.model import Goal, Transformer
@@ -70,6 +70,14 @@ class Cache:
         self.frame = 0
         self.place = 0
         self.set_prefix(prefix)
+
+    def take(self, rows: Int64[Tensor, "r"]) -> None:
+        """Go on with the state of some videos, by their numbers."""
+        for layer in self.layers:
+            layer.keys, layer.turned, layer.values = (
+                tensor[rows] for tensor in (layer.keys, layer.turned, layer.values)
+            )
+        self._bias = self._bias[rows]
 
     def set_prefix(self, prefix: Sequence[KeysValues]) -> None:
         """Put in what is seen of a condition, from `begin_frame` on."""

@@ -84,6 +84,21 @@ class Decoder:
         self._previous = self._earlier
 
     @torch.inference_mode()
+    def take(self, rows: Int64[Tensor, "r"]) -> None:
+        """Go on with some of the videos, by their numbers, between two frames.
+
+        A video that is taken twice can be gone on with in two ways.
+        """
+        assert self._cache.place == 0
+        self._cache.take(rows)
+        self._conditions = self._conditions.take(rows)
+        if self._goal is not None:
+            self._goal = Goal(codes=self._goal.codes[rows], time=self._goal.time)
+        for name in ("_added", "_codes", "_vectors", "_base", "_before", "_previous", "_earlier"):
+            value = getattr(self, name)
+            setattr(self, name, None if value is None else value[rows])
+
+    @torch.inference_mode()
     def change(self, conditions: Conditions) -> None:
         """Go on with other conditions from the next frame on."""
         self._conditions = conditions

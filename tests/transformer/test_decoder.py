@@ -209,3 +209,25 @@ def test_where_a_layout_is_missing_weights_stay_as_they_are_and_that_is_said(
     assert "sample.packing is fp16, which this build of PyTorch does not have" in (
         capsys.readouterr().err
     )
+
+
+def test_videos_that_are_taken_go_on_from_where_they_were(
+    toys, layout, make_sequence, keep_first, with_goal
+):
+    model = toys.toy_transformer(layout, window=2, keep_first=keep_first)
+    sequence = make_sequence(layout, frames=7)
+    conditions = toys.gathered(toys.toy_conditions(7), 7)
+    goal = toys.toy_goal(layout, time=8) if with_goal else None
+    decoder = begin(model, conditions, goal)
+    decoder.prefill(sequence[:, :3])
+    rows = torch.tensor([2, 0, 0, 1])
+    decoder.take(rows)
+    found = feed(decoder, sequence[rows, 3:], layout)
+    whole = begin(model, conditions, goal)
+    whole.prefill(sequence[:, :3])
+    expected = feed(whole, sequence[:, 3:], layout)
+    assert torch.allclose(found, expected[rows])
+    decoder.change(conditions.take(rows))
+    whole.change(conditions)
+    more = make_sequence(layout, frames=1, seed=4)
+    assert torch.allclose(feed(decoder, more[rows], layout), feed(whole, more, layout)[rows])
