@@ -43,7 +43,7 @@ ui: setup  ## show the record of runs in a browser
 	$(BIN)/cvg ui
 
 clean:  ## remove what stages and tools write; `dvc repro` brings it back from DVC's cache
-	rm -rf data/frames data/vqgan data/codes data/transformer/*/ data/samples
+	rm -rf data/frames data/vqgan data/codes data/transformer/*/ data/critic data/finetuned data/samples
 	rm -rf reports/scores reports/vqgan reports/index.html dvc_plots build dist
 	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
 	test ! -d .runs || find .runs -mindepth 1 -maxdepth 1 ! -name tracking -exec rm -rf {} +

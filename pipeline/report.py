@@ -23,6 +23,8 @@ def report(
     transformers: Annotated[Path | None, path_option("What check-transformers wrote.")] = None,
     ablation: Annotated[Path | None, path_option("CSV of variants of the VQGAN.")] = None,
     orders: Annotated[Path | None, path_option("CSV of orders of the codes.")] = None,
+    critic: Annotated[Path | None, path_option("Pretrained critic.")] = None,
+    finetuning: Annotated[Path | None, path_option("CSV of what fine-tuning changed.")] = None,
     out: Annotated[Path | None, path_option("Page to write.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
@@ -38,6 +40,8 @@ def report(
         "transformers": transformers,
         "ablation": ablation,
         "orders": orders,
+        "critic": critic,
+        "finetuning": finetuning,
         "out": out,
     }
     paths = resolve_paths("report", given, overrides=overrides)

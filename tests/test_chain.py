@@ -111,13 +111,53 @@ def test_a_change_in_the_transformer_reruns_no_vqgan_stage(chain):
     finally:
         model.write_text(before)
     trained = {"train_transformer@top", "train_transformer@bottom"}
-    assert set(changed) == trained | {"check_transformers", "sample"}
+    others = {"check_transformers", "train_critic", "finetune", "sample"}
+    assert set(changed) == trained | others
 
 
 @ci
 def test_an_experiment_with_another_lr_reruns_what_depends_on_it(chain):
     output = chain.run("dvc exp run -S lr=5e-4 --temp tokenize")
     assert ran(output) == ["train_vqgan", "check_vqgan", "tokenize"]
+
+
+@ci
+def test_without_fine_tuning_the_transformers_are_handed_on_as_they_are(chain):
+    for level in ("top", "bottom"):
+        for name in ("weights.safetensors", "config.json"):
+            before, after = (
+                (chain.folder / f"data/{folder}/{level}/{name}").read_bytes()
+                for folder in ("transformer", "finetuned")
+            )
+            assert before == after
+    assert json.loads((chain.folder / "data/finetuned/finetuning.json").read_text()) == {
+        "enabled": False
+    }
+
+
+@ci
+@pytest.mark.parametrize("method", ["teach", "reward"])
+def test_fine_tuning_and_choosing_are_settings(chain, method):
+    settings = (
+        "finetune.enabled=true",
+        f"finetune.method={method}",
+        "finetune.max_rise=9.0",
+        "sample.best_of=2",
+    )
+    before = (chain.folder / "data/samples/samples.npy").read_bytes()
+    try:
+        output = chain.run("dvc exp run " + " ".join(f"-S {s}" for s in settings) + " sample")
+        outcome = json.loads((chain.folder / "data/finetuned/finetuning.json").read_text())
+        curve = (chain.folder / "reports/plots/finetune.csv").read_text()
+        after = (chain.folder / "data/samples/samples.npy").read_bytes()
+    finally:
+        chain.run("git checkout --quiet -- .")
+        chain.run("dvc checkout --force --quiet")
+    assert ran(output) == ["finetune", "sample"]
+    assert outcome["enabled"]
+    assert outcome["steps"] == 6
+    assert "adversarial" in curve.splitlines()[0]
+    assert before != after
 
 
 @ci
@@ -160,12 +200,14 @@ def test_an_experiment_on_other_data_and_levels_runs_the_whole_chain(chain, leve
         chain.run("dvc checkout --force --quiet")
     # Extraction is from DVC's cache the second time; samples and their check may come in any order.
     stages = ran(output)
-    stages.remove("check_transformers")
+    for name in ("check_transformers", "train_critic"):
+        stages.remove(name)
     assert [stage for stage in stages if stage != "extract"] == [
         "train_vqgan",
         "check_vqgan",
         "tokenize",
         *(f"train_transformer@{level}" for level in levels),
+        "finetune",
         "sample",
         "evaluate",
         "report",

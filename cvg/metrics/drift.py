@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from scipy.stats import wasserstein_distance
 
 from cvg.metrics.evaluate import Networks, PerFrame, paired_metrics
 from cvg.tensors import Float, UInt8
@@ -23,6 +24,8 @@ class Horizon:
         motion: mean absolute change from the frame before, grey levels of 0 to 255.
         repeated: share of frames that show the picture of the frame before.
         real_motion: of the real frames.
+        motion_distance: Wasserstein-1 distance of the distribution of these changes from that of
+            real frames, grey levels: by how much a change has to be altered on average.
         paired: figures against the real frames at the same time, by name; none where there are
             no such frames.
     """
@@ -32,6 +35,7 @@ class Horizon:
     motion: float
     repeated: float
     real_motion: float
+    motion_distance: float
     paired: Mapping[str, float]
 
 
@@ -54,7 +58,8 @@ def measure_drift(
         a row for frames up to 16, 32, 64, ... of the videos, the context left out.
     """
     steps = np.stack([changes(video) for video in videos])
-    real_motion = float(np.mean([changes(clip).mean() for clip in real if len(clip) > 1]))
+    real_steps = [changes(clip) for clip in real if len(clip) > 1]
+    real_motion = float(np.mean([clip.mean() for clip in real_steps]))
     metrics, _ = paired_metrics(networks, size=min(videos.shape[2:4]))
     rows = []
     for first, end in _horizons(context_frames, videos.shape[1]):
@@ -66,6 +71,9 @@ def measure_drift(
                 motion=float(part.mean()),
                 repeated=float((part < SAME).mean()),
                 real_motion=real_motion,
+                motion_distance=float(
+                    wasserstein_distance(part.ravel(), np.concatenate(real_steps))
+                ),
                 paired={
                     name: value
                     for name, (metric, _) in metrics.items()

@@ -53,5 +53,6 @@ def _figures(row: Horizon) -> dict[str, float]:
     return {
         "motion": row.motion,
         "real_motion": row.real_motion,
+        "motion_distance": row.motion_distance,
         "repeated": row.repeated,
     } | {figure_key(name): value for name, value in row.paired.items()}

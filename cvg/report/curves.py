@@ -36,12 +36,12 @@ def vqgan_charts(rows: Sequence[Row], levels: Sequence[str]) -> list[Chart]:
         }
 
     return _present(
-        _by_step("Training loss", rows, {"loss": ("training loss", "a")}, "loss, weighted sum"),
+        by_step("Training loss", rows, {"loss": ("training loss", "a")}, "loss, weighted sum"),
         *(
-            _by_step(f"Held-out {title}", rows, by_prefix(name), label, reference=start)
+            by_step(f"Held-out {title}", rows, by_prefix(name), label, reference=start)
             for name, (title, label) in HELD_OUT.items()
         ),
-        _by_step("Discriminator", rows, DISCRIMINATOR, "losses, factor, share", reference=start),
+        by_step("Discriminator", rows, DISCRIMINATOR, "losses, factor, share", reference=start),
     )
 
 
@@ -59,8 +59,8 @@ def code_charts(source: Source) -> list[Chart]:
             for level, style in levels.items()
             if (counts := source.pictures.get(f"counts.{level}")) is not None
         ),
-        _by_step("Codes used while training", rows, by_level("usage"), "share of the codes"),
-        _by_step("Perplexity while training", rows, by_level("perplexity"), "codes in even use"),
+        by_step("Codes used while training", rows, by_level("usage"), "share of the codes"),
+        by_step("Perplexity while training", rows, by_level("perplexity"), "codes in even use"),
     )
 
 
@@ -95,7 +95,7 @@ def horizon_charts(rows: Sequence[Row]) -> list[Chart]:
             Series(
                 name=candidate.title,
                 style=candidate.style,
-                points=_points(
+                points=points(
                     [row for row in rows if row["candidate"] == candidate.name], "frame", metric.key
                 ),
             )
@@ -150,7 +150,7 @@ def _judged_from(rows: Sequence[Row]) -> Reference | None:
     return None
 
 
-def _by_step(
+def by_step(
     title: str,
     rows: Sequence[Row],
     names: Mapping[str, tuple[str, str]],
@@ -158,18 +158,20 @@ def _by_step(
     *,
     reference: Reference | None = None,
 ) -> Chart | None:
+    """Give columns by step, each with its name and style; None where none has a point."""
     series = _series(rows, "step", names)
     return line_chart(title, series, x_label="step", y_label=y_label, reference=reference)
 
 
 def _series(rows: Sequence[Row], x: str, names: Mapping[str, tuple[str, str]]) -> list[Series]:
     return [
-        Series(name=name, style=style, points=_points(rows, x, column))
+        Series(name=name, style=style, points=points(rows, x, column))
         for column, (name, style) in names.items()
     ]
 
 
-def _points(rows: Sequence[Row], x: str, y: str) -> tuple[Point, ...]:
+def points(rows: Sequence[Row], x: str, y: str) -> tuple[Point, ...]:
+    """Give the points of two columns, where both have a number."""
     pairs = [(finite(row.get(x)), finite(row.get(y))) for row in rows]
     return tuple((a, b) for a, b in pairs if a is not None and b is not None)
 

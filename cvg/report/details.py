@@ -9,7 +9,7 @@ from cvg.report.candidates import Metric, metrics_of
 from cvg.report.curves import codebook_size
 from cvg.report.gates import clips_sentence
 from cvg.report.levels import level_figure, prefixes
-from cvg.report.source import Source, figure
+from cvg.report.source import Row, Source, figure
 from cvg.report.summary import absence
 
 NOT_COMPUTED = "not computed"
@@ -23,6 +23,17 @@ class Table:
     caption: str
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+def measured_table(caption: str, rows: Sequence[Row]) -> Table | None:
+    """Give a CSV as it was measured; None where there are no rows."""
+    if not rows:
+        return None
+    return Table(
+        caption=caption,
+        headings=tuple(name.replace("_", " ").capitalize() for name in rows[0]),
+        rows=tuple(tuple(row.values()) for row in rows),
+    )
 
 
 def vqgan_table(source: Source) -> Table:

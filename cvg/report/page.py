@@ -12,6 +12,7 @@ from cvg.files import replacing_file
 from cvg.report import charts
 from cvg.report.ablation import ablation_table
 from cvg.report.candidates import CANDIDATES
+from cvg.report.critic import FINETUNING, critic_charts, critic_table, finetune_charts
 from cvg.report.curves import code_charts, horizon_charts, transformer_charts, vqgan_charts
 from cvg.report.data import (
     conditions_table,
@@ -26,6 +27,7 @@ from cvg.report.data import (
 )
 from cvg.report.details import (
     codes_table,
+    measured_table,
     protocol_table,
     transformer_table,
     vqgan_table,
@@ -35,7 +37,7 @@ from cvg.report.levels import grids_sentence, writers_sentence
 from cvg.report.pictures import contact_sheet, films, overview, strips
 from cvg.report.source import Source, SourcePaths, read_source
 from cvg.report.summary import interval_sentence, main_table, run_sentence, training_sentence
-from cvg.report.transformers import drift_table, orders_table, truth_charts, truth_table
+from cvg.report.transformers import ORDERS, drift_table, truth_charts, truth_table
 from cvg.report.verdict import judge
 
 FOLDER = Path(__file__).parent
@@ -79,6 +81,7 @@ def render(source: Source) -> str:
         **_content(source),
         **_data(source),
         **_vqgan(source),
+        **_critic(source),
     )
 
 
@@ -97,7 +100,7 @@ def _content(source: Source) -> dict[str, Any]:
         "truth": truth_table(source.transformers, source.levels),
         "truth_charts": truth_charts(source.truth),
         "drift": drift_table(source.drift),
-        "orders": orders_table(source.orders),
+        "orders": measured_table(ORDERS, source.orders),
         "films": moving,
         "context_frames": scores[0]["protocol"]["context_frames"] if scores else 0,
         "rate": FILMS_PER_SECOND,
@@ -122,6 +125,15 @@ def _vqgan(source: Source) -> dict[str, Any]:
         "ablation": ablation_table(source.ablation),
         "codes": codes_table(source),
         "code_charts": code_charts(source),
+    }
+
+
+def _critic(source: Source) -> dict[str, Any]:
+    return {
+        "critic": critic_table(source.critic),
+        "critic_charts": critic_charts(source.curves["critic"]),
+        "finetune_charts": finetune_charts(source.curves["finetune"], source.levels),
+        "finetuning": measured_table(FINETUNING, source.finetuning),
     }
 
 

@@ -75,6 +75,8 @@ class Source:
     truth: list[Row]
     drift: list[Row]
     orders: list[Row]
+    critic: Mapping[str, Any]  # figures of the critic; empty where there is none
+    finetuning: list[Row]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,8 @@ class SourcePaths:
         transformers: folder of the check of the transformers.
         ablation: CSV of what was tried with the VQGAN, or None.
         orders: CSV of the orders of codes beside each other, or None.
+        critic: the pretrained critic, or None.
+        finetuning: CSV of what fine-tuning changed, or None.
     """
 
     frames: Path
@@ -102,6 +106,8 @@ class SourcePaths:
     transformers: Path
     ablation: Path | None = None
     orders: Path | None = None
+    critic: Path | None = None
+    finetuning: Path | None = None
 
 
 def read_source(paths: SourcePaths) -> Source:
@@ -115,7 +121,7 @@ def read_source(paths: SourcePaths) -> Source:
     overview = frames / "overview.png"
     of_vqgan = read_json(health / "figures.json")
     levels = tuple(of_vqgan["codes"])
-    curves = ("vqgan", *(f"transformer_{level}" for level in levels))
+    curves = ("vqgan", *(f"transformer_{level}" for level in levels), "critic", "finetune")
     return Source(
         figures=read_json(paths.metrics) | of_vqgan,
         levels=levels,
@@ -136,6 +142,8 @@ def read_source(paths: SourcePaths) -> Source:
         truth=_read_rows(paths.transformers / "by_frame.csv"),
         drift=_read_rows(paths.transformers / "drift.csv"),
         orders=_read_rows(paths.orders) if paths.orders else [],
+        critic=read_json(paths.critic / "figures.json") if paths.critic else {},
+        finetuning=_read_rows(paths.finetuning) if paths.finetuning else [],
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from cvg.report.candidates import metrics_of
 from cvg.report.charts import Chart, Series, line_chart
+from cvg.report.curves import points
 from cvg.report.details import Table
 from cvg.report.source import Row, figure, finite
 
@@ -15,7 +16,8 @@ TRUTHS = {
     "context": ("The given frames alone", "c"),
 }
 BITS = "bits_per_pixel"
-DRIFT_WORDS = ("from", "to", "motion", "real_motion", "repeated")
+ORDERS = "Codes of a frame one after the other, or all at once in rounds"
+DRIFT_WORDS = ("from", "to", "motion", "real_motion", "motion_distance", "repeated")
 
 
 def truth_table(figures: Mapping[str, Any], levels: Sequence[str]) -> Table | None:
@@ -41,7 +43,7 @@ def truth_table(figures: Mapping[str, Any], levels: Sequence[str]) -> Table | No
 def truth_charts(rows: Sequence[Row]) -> list[Chart]:
     """Give bits a pixel by frame, one line for each amount of truth seen."""
     series = [
-        Series(name=title.lower(), style=style, points=_points(rows, truth))
+        Series(name=title.lower(), style=style, points=points(rows, "frame", truth))
         for truth, (title, style) in TRUTHS.items()
     ]
     chart = line_chart(
@@ -62,6 +64,7 @@ def drift_table(rows: Sequence[Row]) -> Table | None:
             "Frames",
             "Motion, grey levels",
             "Real motion",
+            "Distance of their distributions",
             "Same as the frame before",
             *(f"{one.title}{f', {one.unit}' if one.unit else ''}" for one in metrics),
         ),
@@ -70,6 +73,7 @@ def drift_table(rows: Sequence[Row]) -> Table | None:
                 f"{row['from']} to {row['to']}",
                 _shown(finite(row["motion"]), 2),
                 _shown(finite(row["real_motion"]), 2),
+                _shown(finite(row.get("motion_distance")), 2),
                 _percent(finite(row["repeated"])),
                 *(
                     "–" if (value := finite(row.get(one.key))) is None else one.show(value)
@@ -79,22 +83,6 @@ def drift_table(rows: Sequence[Row]) -> Table | None:
             for row in rows
         ),
     )
-
-
-def orders_table(rows: Sequence[Row]) -> Table | None:
-    """Give the orders of codes beside each other as measured; None where there are none."""
-    if not rows:
-        return None
-    return Table(
-        caption="Codes of a frame one after the other, or all at once in rounds",
-        headings=tuple(name.replace("_", " ").capitalize() for name in rows[0]),
-        rows=tuple(tuple(row.values()) for row in rows),
-    )
-
-
-def _points(rows: Sequence[Row], column: str) -> tuple[tuple[float, float], ...]:
-    pairs = [(finite(row.get("frame")), finite(row.get(column))) for row in rows]
-    return tuple((a, b) for a, b in pairs if a is not None and b is not None)
 
 
 def _shown(value: float | None, digits: int) -> str:

@@ -48,6 +48,21 @@ def test_a_video_that_explodes_is_seen_to():
     assert rows[1].motion > 10 * rows[1].real_motion
 
 
+def test_the_distance_of_changes_is_that_of_wasserstein():
+    def stepping(*steps):
+        levels = np.cumsum([0, *steps])
+        return np.broadcast_to(levels[:, None, None, None], (len(levels), SIZE, SIZE, 3)).astype(
+            np.uint8
+        )
+
+    real = stepping(*[2, 4] * 8)
+    assert measure([real], [real])[0].motion_distance == 0
+    # All changes are 3: one grey level from each of the real ones, and right on average.
+    (row,) = measure([stepping(*[3] * 15)], [real])
+    assert row.motion == pytest.approx(row.real_motion)
+    assert row.motion_distance == pytest.approx(1)
+
+
 def test_what_is_paired_ends_with_the_real_video():
     video = noise(64)
     rows = measure([video, video], [video[:24], noise(70, seed=1)])

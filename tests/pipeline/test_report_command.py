@@ -21,7 +21,7 @@ def options(paths, out):
 
 def test_page_is_written_and_its_path_said(root, tmp_path):
     out = tmp_path / "page.html"
-    paths = write_run(tmp_path, ablation="name,lpips\nplain,0.2\n")
+    paths = write_run(tmp_path, ablation="name,lpips\nplain,0.2\n", critic={"auc_frozen": 0.9})
     words = ["--params", str(root / "params.yaml"), *options(paths, out)]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
@@ -32,7 +32,13 @@ def test_page_is_written_and_its_path_said(root, tmp_path):
 
 
 def test_paths_that_are_not_given_are_those_of_dvc_yaml(root, tmp_path, monkeypatch):
-    write_run(tmp_path, ablation="name,lpips\nplain,0.2\n", orders="order\nraster\n")
+    write_run(
+        tmp_path,
+        ablation="name,lpips\nplain,0.2\n",
+        orders="order\nraster\n",
+        critic={"auc_frozen": 0.9},
+        finetuning="way\nteach\n",
+    )
     (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
     (tmp_path / "dvc.yaml").write_text((root / "dvc.yaml").read_text())
     monkeypatch.chdir(tmp_path)

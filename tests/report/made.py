@@ -84,6 +84,8 @@ def write_run(
     discriminator=False,
     ablation=None,
     orders=None,
+    critic=None,
+    finetuning=None,
 ):
     """Write the inputs of the page below `root`; give where they are."""
     videos = [f"video{number}.mp4" for number in range(2)]
@@ -114,6 +116,11 @@ def write_run(
     write_check_of_transformers(transformers, levels)
     if orders is not None:
         (root / "reports/orders.csv").write_text(orders)
+    if critic is not None:
+        (root / "data/critic").mkdir()
+        write_json(root / "data/critic/figures.json", critic)
+    if finetuning is not None:
+        (root / "reports/finetuning.csv").write_text(finetuning)
     if ablation is not None:
         (root / "reports/ablation.csv").write_text(ablation)
     return SourcePaths(
@@ -126,6 +133,8 @@ def write_run(
         transformers=transformers,
         ablation=root / "reports/ablation.csv" if ablation is not None else None,
         orders=root / "reports/orders.csv" if orders is not None else None,
+        critic=root / "data/critic" if critic is not None else None,
+        finetuning=root / "reports/finetuning.csv" if finetuning is not None else None,
     )
 
 
@@ -334,7 +343,23 @@ def write_check_of_transformers(folder, levels):
         for frame in (3, 4, 5)
     ]
     drift = [
-        Horizon(first=2, end=16, motion=3.5, repeated=0.25, real_motion=4.0, paired={"psnr": 21.5}),
-        Horizon(first=16, end=32, motion=0.75, repeated=0.5, real_motion=4.0, paired={}),
+        Horizon(
+            first=2,
+            end=16,
+            motion=3.5,
+            repeated=0.25,
+            real_motion=4.0,
+            motion_distance=1.5,
+            paired={"psnr": 21.5},
+        ),
+        Horizon(
+            first=16,
+            end=32,
+            motion=0.75,
+            repeated=0.5,
+            real_motion=4.0,
+            motion_distance=1.5,
+            paired={},
+        ),
     ]
     write_transformers(folder, likelihoods=likelihoods, by_frame=by_frame, drift=drift)

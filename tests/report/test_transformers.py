@@ -2,8 +2,9 @@
 
 import pytest
 
+from cvg.report.details import measured_table
 from cvg.report.source import read_source
-from cvg.report.transformers import drift_table, orders_table, truth_charts, truth_table
+from cvg.report.transformers import drift_table, truth_charts, truth_table
 
 ORDERS = "order,frames_a_second_of_1_video,psnr\nraster,10.5,21.2\nparallel,20.1,20.9\n"
 
@@ -42,17 +43,17 @@ def test_each_truth_has_a_line(source):
 def test_drift_is_told_by_horizon_and_gaps_are_gaps(source):
     table = drift_table(source.drift)
     assert table.rows == (
-        ("3 to 16", "3.50", "4.00", "25 %", "21.50"),
-        ("17 to 32", "0.75", "4.00", "50 %", "–"),
+        ("3 to 16", "3.50", "4.00", "1.50", "25 %", "21.50"),
+        ("17 to 32", "0.75", "4.00", "1.50", "50 %", "–"),
     )
     assert drift_table([]) is None
 
 
 def test_orders_stand_as_they_were_measured(source):
-    table = orders_table(source.orders)
+    table = measured_table("Orders", source.orders)
     assert table.headings == ("Order", "Frames a second of 1 video", "Psnr")
     assert table.rows[1] == ("parallel", "20.1", "20.9")
-    assert orders_table([]) is None
+    assert measured_table("Orders", []) is None
 
 
 def test_all_of_it_is_on_the_page(made, source):
