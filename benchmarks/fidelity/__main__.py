@@ -19,8 +19,8 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -89,10 +89,11 @@ GUIDANCE = (0.0, 1.0, 1.5, 2.0, 3.0)  # of the curve
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where everything of a run lies."""
+    """Where everything of a run lies, and what differs from the values of this benchmark."""
 
     root: Path
     size: int
+    changes: Mapping[str, object] = field(default_factory=dict)
 
     def settings(self) -> list[str]:
         """Give the values that differ, as `--set` takes them."""
@@ -105,7 +106,7 @@ class Place:
         for level, minutes in MINUTES.items():
             own = LEVEL_SETTINGS | {"max_minutes": minutes}
             values |= {f"transformer.{level}.{key}": value for key, value in own.items()}
-        return [f"{key}={value}" for key, value in values.items()]
+        return [f"{key}={value}" for key, value in (values | self.changes).items()]
 
     def run(self, command: str, *options: str, **paths: Path) -> None:
         """Run a stage with these values."""
