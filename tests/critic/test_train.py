@@ -110,7 +110,7 @@ def test_what_is_told_is_what_is_asked_and_the_videos_have(toys, store):
 
 
 def test_what_is_saved_judges_alike(run, tmp_path, toys):
-    trained = run().critic
+    trained = run(input="pixels").critic
     save_critic(tmp_path, trained)
     loaded = load_critic(tmp_path)
     assert loaded.vqgan_hash == "toy"

@@ -44,9 +44,9 @@ def models(store):
     )
 
 
-@pytest.fixture(params=["pixels", "codes"])
+@pytest.fixture(params=["codes"])
 def critic(request, models):
-    """An untrained critic of random weights."""
+    """An untrained critic of random weights; some tests ask for one of pixels too."""
     from cvg.critic.model import Critic
     from cvg.critic.sight import Sight
     from cvg.critic.store import TrainedCritic

@@ -78,6 +78,7 @@ def test_to_be_taken_for_real_costs_less(make, shown):
     assert adversary.loss(shown(0.5)) < adversary.loss(shown(-0.5))
 
 
+@pytest.mark.parametrize("critic", ["pixels", "codes"], indirect=True)
 @pytest.mark.parametrize("name", ["r1", "lecam"])
 def test_terms_of_no_weight_are_not_computed_and_others_change_the_step(make, shown, name):
     without = make(r1_weight=0.0, lecam_weight=0.0)

@@ -37,6 +37,7 @@ def hashes(transformers):
     return {level: hash_weights(one.model) for level, one in transformers.items()}
 
 
+@pytest.mark.parametrize("critic", ["pixels", "codes"], indirect=True)
 @pytest.mark.parametrize("method", ["teach", "reward"])
 def test_only_the_levels_that_are_asked_for_change(run, models, critic, method):
     before, vqgan = hashes(models.transformers), hash_vqgan(models.vqgan)
