@@ -5,7 +5,7 @@ to tell codes from pixels, and not time.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -78,12 +78,7 @@ class ExampleMaker:
             successive=self.frames,
             rng=rng,
         )
-        return Examples(
-            pictures=changed.unflatten(0, pictures.shape[:2]),
-            conditions=examples.conditions,
-            real=examples.real,
-            pairs=examples.pairs,
-        )
+        return replace(examples, pictures=changed.unflatten(0, pictures.shape[:2]))
 
     def in_order(self, size: int, *, most: int) -> Iterator[CodeBatch]:
         """Give windows spread evenly over all, to be corrupted in one way after the other."""
