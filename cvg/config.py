@@ -292,6 +292,7 @@ class CriticParams(TrainingParams):
     layers: Positive
     heads: Positive
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    picture_dropout: Annotated[float, Field(ge=0, lt=1)]
     conditions: list[LastingKind]
     condition_dropout: Share
     noise: Annotated[float, Field(gt=0, le=1)]

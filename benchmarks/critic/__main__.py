@@ -55,7 +55,7 @@ BASE: dict[str, object] = {
 CRITICS: dict[str, dict[str, object]] = {
     "codes": {"input": "codes"},
     "codes of one frame": {"input": "codes", "frames": 1},
-    "pixels": {"input": "pixels"},
+    "pixels": {"input": "pixels", "steps": 700},
     "codes, told nothing": {"input": "codes", "conditions": "[]"},
 }
 JUDGE = "codes"  # the critic that teaches and chooses

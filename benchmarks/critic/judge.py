@@ -1,6 +1,7 @@
 """What videos of some models are like: by judges that were not in the loop of any training."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +31,7 @@ from cvg.tensors import Int64, Tensor
 
 FRAMES, LONG = 16, 64
 CLIPS, PAIRED_CLIPS, LONG_CLIPS = 96, 48, 12
+ASKED_CLIPS = 16  # for each bucket of motion
 AT_ONCE = 48
 FRESH_STEPS = 300
 Codes = Mapping[str, Int64[Tensor, "n t _ _"]]
@@ -60,6 +62,7 @@ class Judge:
         segments = [window.segment for window in self._clips]
         figures["all_frames_right"] = right_share(videos, segments)
         figures |= _motion(videos, real, first=context, name=FRAMES)
+        figures |= self._asked(models, settings, seed=seed)
         if long:
             videos = _decode(models, self._write(models, settings, self._long, seed=seed))
             real = _decode(models, self._real(self._long))
@@ -71,6 +74,27 @@ class Judge:
         segments = [window.segment for window in self._clips]
         return right_share(_decode(models, self._real()), segments)
 
+    def _asked(self, models: Models, settings: SampleParams, *, seed: int) -> dict[str, float]:
+        """Ask for each bucket of motion in turn; say how often it is what comes, and how far off.
+
+        Returns:
+            `motion_as_asked`, the share of videos whose mean change is in the bucket; and
+            `motion_off`, by how much it misses it on average, grey levels.
+        """
+        vocabulary = models.transformers["top"].conditioning.vocabulary
+        edges = (0.0, *(vocabulary.motion_edges or ()), float("inf"))
+        windows = self._clips[:: len(self._clips) // ASKED_CLIPS]
+        missed = []
+        for bucket, (low, high) in enumerate(pairwise(edges), start=1):
+            written = self._write(models, settings, windows, seed=seed, motion=bucket)
+            for video in _decode(models, written):
+                change = changes(video[settings.context_frames - 1 :]).mean()
+                missed.append(max(low - change, change - high, 0.0))
+        return {
+            "motion_as_asked": float(np.mean(np.array(missed) == 0)),
+            "motion_off": float(np.mean(missed)),
+        }
+
     def _real(self, windows: Sequence[Window] | None = None) -> Codes:
         found = [self._codes.window(w.segment, 0, w.length) for w in windows or self._clips]
         return {
@@ -79,18 +103,33 @@ class Judge:
         }
 
     def _write(
-        self, models: Models, settings: SampleParams, windows: Sequence[Window], *, seed: int
+        self,
+        models: Models,
+        settings: SampleParams,
+        windows: Sequence[Window],
+        *,
+        seed: int,
+        motion: int | None = None,
     ) -> Codes:
-        """Continue windows; give all their codes, the context in front."""
-        parts = list(self._parts(models, settings, windows, seed=seed))
+        """Continue windows, of a bucket of motion or of none; give all codes, context in front."""
+        parts = list(self._parts(models, settings, windows, seed=seed, motion=motion))
         return {level: torch.cat([part[level] for part in parts]) for level in parts[0]}
 
     def _parts(
-        self, models: Models, settings: SampleParams, windows: Sequence[Window], *, seed: int
+        self,
+        models: Models,
+        settings: SampleParams,
+        windows: Sequence[Window],
+        *,
+        seed: int,
+        motion: int | None,
     ) -> Iterator[dict[str, Tensor]]:
         settings = settings.model_copy(update={"frames": windows[0].length})
         for first in range(0, len(windows), AT_ONCE):
             task = continuation(models, self._codes, windows[first : first + AT_ONCE], settings)
+            if motion is not None:
+                told = [replace(condition, motion=motion) for condition in task.conditions]
+                task = replace(task, conditions=told)
             drawn = list(roll_out_best(models, task, settings, seed=seed))
             yield {
                 level: torch.cat([context, torch.stack([f[level] for f in drawn], 1)], 1)
@@ -108,6 +147,7 @@ class Judge:
             layers=2,
             heads=4,
             dropout=0.0,
+            picture_dropout=0.0,
         )
         real, generated = (sight.see(sight.look_up(codes)) for codes in (self._real(), written))
         return fresh_area(real, generated, shape=shape, steps=FRESH_STEPS, seed=seed)

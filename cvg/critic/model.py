@@ -6,8 +6,13 @@
 The encoder is that of Vaswani et al. 2017 (arXiv:1706.03762), with norms in front; a class token
 carries the verdict as in Devlin et al. 2018 (arXiv:1810.04805). Unusual here: a clip is no more
 real than the worst of its pairs, whose verdicts are learned beside its own; each frame comes with
-its difference from the frame before, so that small motions need not be found by attention; and the
-condition of a clip is told, because what is too fast for one caption is right for another.
+its difference from the frame before, so that small motions need not be found by attention, and with
+its distances from all others; and the condition of a clip is told, because what is too fast for one
+caption is right for another.
+
+Distances say much about time and little about what is shown, as the matrix of self-similarity does
+of Dwibedi et al. 2020 (arXiv:2006.15418). Pictures of a few videos are soon known by heart: for a
+share of the clips they are hidden in training, and distances have to do.
 """
 
 import math
@@ -15,7 +20,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
+from einops import rearrange, reduce
 from torch import nn
 
 from cvg.conditions.batch import Conditions
@@ -23,6 +28,7 @@ from cvg.tensors import Bool, Float, Tensor
 from cvg.transformer.embedding import PrefixEmbedding
 
 INITIAL_DEVIATION = 0.02
+ALIKE = 0.01  # mean squared distance, of pixels or scaled codes, that tells little
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,7 @@ class CriticShape:
     layers: int
     heads: int
     dropout: float
+    picture_dropout: float  # share of clips, in training, of which only distances are seen
     num_conditions: int = 0  # distinct numbers in a prefix; 0: conditions are not told
     condition_length: int = 0  # numbers in a prefix
     sentence_width: int = 0  # of the vector of a caption; 0: none
@@ -62,6 +69,7 @@ class Critic(nn.Module):
         super().__init__()
         self.shape = shape
         self.stem = make_stem(shape)
+        self.distance = nn.Linear(2 * shape.frames - 1, shape.width, bias=False)
         self.place = nn.Parameter(torch.zeros(shape.cells**2, shape.width))
         self.time = nn.Parameter(torch.zeros(shape.frames, shape.width))
         self.verdict = nn.Parameter(torch.zeros(shape.width))
@@ -112,6 +120,10 @@ class Critic(nn.Module):
         before = torch.cat([pictures[:, :1], pictures[:, :-1]], dim=1)
         seen = rearrange([pictures, pictures - before], "two b t c h w -> (b t) (two c) h w")
         cells = rearrange(self.stem(seen), "(b t) d h w -> b t (h w) d", b=b)
+        if self.training and self.shape.picture_dropout:
+            kept = torch.rand(b, 1, 1, 1, device=cells.device) >= self.shape.picture_dropout
+            cells = cells * kept
+        cells = cells + self.distance(distances(pictures, self.shape.cells))
         cells = cells + self.place + self.time[:, None]
         features = rearrange(cells, "b t n d -> b (t n) d")
         extra, absent = self._beside(b, conditions)
@@ -148,6 +160,28 @@ def least(pairs: Float[Tensor, "b q"]) -> Float[Tensor, "b"]:
     if not count:
         return pairs.new_zeros(len(pairs))
     return math.log(count) - torch.logsumexp(-pairs, dim=1)
+
+
+def distances(pictures: Float[Tensor, "b t c h w"], cells: int) -> Float[Tensor, "b t n q"]:
+    """Measure, cell by cell, how far each frame is from every other.
+
+    Args:
+        pictures: of clips.
+        cells: rows and columns of the grid.
+
+    Returns:
+        For each cell of a frame, the log of its mean squared distance from the frames t - 1 before
+        it to t - 1 after it, in units of `ALIKE` and 0 where they are the same; 0 also for frames
+        that are not there.
+    """
+    t, edge = pictures.shape[1], pictures.shape[-1] // cells
+    of_frames = []
+    for frame in range(t):
+        squares = (pictures - pictures[:, frame : frame + 1]).square()
+        means = reduce(squares, "b t c (h r) (w s) -> b t (h w)", "mean", r=edge, s=edge)
+        # Frame j is in place j - frame, counted from the middle.
+        of_frames.append(F.pad(torch.log1p(means / ALIKE), (0, 0, t - 1 - frame, frame)))
+    return rearrange(torch.stack(of_frames, 1), "b t q n -> b t n q")
 
 
 def make_stem(shape: CriticShape) -> nn.Sequential:

@@ -110,6 +110,7 @@ def critic_shape(params: CriticParams, sight: Sight, conditioning: Conditioning)
         layers=params.layers,
         heads=params.heads,
         dropout=params.dropout,
+        picture_dropout=params.picture_dropout,
         num_conditions=conditioning.vocabulary.size if told else 0,
         condition_length=conditioning.vocabulary.length if told else 0,
         sentence_width=conditioning.sentence_width if told else 0,

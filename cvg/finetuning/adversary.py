@@ -69,7 +69,7 @@ class Adversary:
         """
         self._pretrained = copy.deepcopy(critic.state_dict())
         self._params = params
-        self.critic = copy.deepcopy(critic).train()
+        self.critic = copy.deepcopy(critic).eval()  # what it drops in pretraining is shown here
         self.weight = weight
         self.watch = Watch()
         self._runtime, self._learning_rate = runtime, learning_rate

@@ -6,7 +6,17 @@ import torch
 from cvg.critic.fresh import fresh_area
 from cvg.critic.model import CriticShape
 
-SHAPE = CriticShape(frames=3, channels=2, size=4, cells=4, width=16, layers=1, heads=2, dropout=0.0)
+SHAPE = CriticShape(
+    frames=3,
+    channels=2,
+    size=4,
+    cells=4,
+    width=16,
+    layers=1,
+    heads=2,
+    dropout=0.0,
+    picture_dropout=0.0,
+)
 
 
 def clips(count, seed, *, frames=6):

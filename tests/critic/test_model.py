@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cvg.critic.judge import critic_loss, judge
-from cvg.critic.model import Critic, CriticShape
+from cvg.critic.model import Critic, CriticShape, distances
 
 SHAPE = {
     "frames": 5,
@@ -15,6 +15,7 @@ SHAPE = {
     "layers": 2,
     "heads": 2,
     "dropout": 0.0,
+    "picture_dropout": 0.0,
 }
 
 
@@ -127,3 +128,36 @@ def test_the_loss_by_hand(toys, make, clips):
     right_pairs = torch.where(pairs, of_pairs, 1 - of_pairs)
     expected = -right.log().mean() - 0.3 * right_pairs.log().mean()
     assert result.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_distances_are_those_of_another_implementation(clips):
+    found = distances(clips, 4)
+    patches = clips.unflatten(4, (4, 4)).unflatten(3, (4, 4))  # b t c h r w s
+    points = patches.permute(0, 3, 5, 1, 2, 4, 6).flatten(4).flatten(1, 2)  # b n t values
+    means = torch.cdist(points, points).square() / points.shape[-1]
+    for frame in range(5):
+        between = found[:, frame, :, 4 - frame : 9 - frame]  # to frames 0 to 4
+        expected = torch.log1p(means[:, :, frame] / 0.01)
+        assert torch.allclose(between, expected, atol=1e-6)
+        assert (found[:, frame].sum(-1) - between.sum(-1)).abs().max() < 1e-9
+
+
+def test_hidden_pictures_leave_distances_alone(make, clips):
+    critic = make(picture_dropout=0.999999)
+    tinted = clips + 0.5  # other pictures, as far from each other
+    still = clips[:, :1].expand_as(clips)
+    critic.train()
+    assert torch.allclose(critic(tinted).clips, critic(clips).clips)
+    assert not torch.allclose(critic(still).clips, critic(clips).clips, atol=1e-3)
+    critic.eval()
+    assert not torch.allclose(critic(tinted).clips, critic(clips).clips, atol=1e-3)
+
+
+def test_pictures_are_hidden_clip_by_clip_in_the_share_that_is_asked(make, clips):
+    critic = make(picture_dropout=0.25).train()
+    one = clips[:1].expand(400, -1, -1, -1, -1)
+    scores = critic(one).clips
+    shown = torch.isclose(scores, critic.eval()(clips[:1]).clips)
+    assert shown.float().mean().item() == pytest.approx(0.75, abs=0.07)
+    hidden = scores[~shown]
+    assert torch.allclose(hidden, hidden[:1])

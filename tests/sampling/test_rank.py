@@ -32,6 +32,7 @@ class Taste(Critic):
                 layers=1,
                 heads=1,
                 dropout=0.0,
+                picture_dropout=0.0,
             )
         )
         self.sign, self.asked = sign, 0
