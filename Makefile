@@ -26,7 +26,7 @@ demo: setup  ## run the whole pipeline on the demo videos; what is done already 
 
 test: setup lint  ## check the style, then run the tests
 	@$(BIN)/cvg weights fetch || echo $(NO_WEIGHTS) >&2
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 	$(BIN)/python -m pytest -m "slow and ci"
 
 lint: setup  ## check style, types and who imports whom

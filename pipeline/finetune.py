@@ -69,14 +69,15 @@ def _hand_on(run: StageRun, paths: dict[str, Path]) -> None:
     from cvg.files import replacing_folder, write_json
     from cvg.sampling.models import FINETUNING, hash_transformers
     from cvg.training.history import History
-    from cvg.training.weights import load_config
+    from cvg.training.weights import reading_config
     from cvg.vqgan.store import load_vqgan, require_same_vqgan
 
     vqgan, vqgan_hash = load_vqgan(paths["vqgan"])
     levels = vqgan.shape.levels
     for level in levels:
         source = paths["transformer"] / level
-        require_same_vqgan(load_config(source)["vqgan"], vqgan_hash, where=source)
+        with reading_config(source, "transformer", stage="train-transformer") as config:
+            require_same_vqgan(config["vqgan"], vqgan_hash, where=source)
     with replacing_folder(paths["out"], marker=FINETUNING) as folder:
         for level in levels:
             shutil.copytree(paths["transformer"] / level, folder / level)

@@ -6,8 +6,7 @@ from pathlib import Path
 from cvg.conditions.conditioning import Conditioning
 from cvg.critic.model import Critic, CriticShape
 from cvg.critic.sight import Input
-from cvg.errors import UserError
-from cvg.training.weights import load_config, load_weights, save_model
+from cvg.training.weights import load_weights, reading_config, save_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,18 +37,10 @@ def load_critic(folder: Path) -> TrainedCritic:
     Raises:
         UserError: files are missing, damaged, or not of a critic.
     """
-    config = load_config(folder)
-    if config.get("kind") != "critic":
-        raise UserError(f"{folder}: holds a {config.get('kind')}, expected a critic")
-    try:
+    with reading_config(folder, "critic", stage="train-critic") as config:
         critic = Critic(CriticShape(**config["shape"]))
         conditioning = Conditioning.from_json(config["conditioning"])
         seen, vqgan_hash = config["input"], config["vqgan"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{folder}/config.json: describes no critic of this version of the program "
-            f"({error}); run train-critic again"
-        ) from error
     load_weights(folder, critic)
     return TrainedCritic(
         model=critic.eval().requires_grad_(False),

@@ -19,7 +19,7 @@ from cvg.frames.pixels import to_channels_first, to_unit
 from cvg.sampling.decode import decode_as_they_come
 from cvg.sampling.models import Models, load_models, newest_transformers
 from cvg.sampling.rank import roll_out_best
-from cvg.sampling.rollout import Task
+from cvg.sampling.rollout import Task, in_force
 from cvg.tensors import Int64, Tensor
 
 
@@ -216,7 +216,9 @@ class Generator:
 
     def _task(self, requests: Sequence[Request], names: Sequence[str]) -> Task:
         changes = {
-            frame: [_condition_at(request, frame) for request in requests]
+            frame: [
+                in_force(request.condition, request.changes, frame=frame) for request in requests
+            ]
             for frame in sorted({f for request in requests for f in request.changes or {}})
         }
         firsts = [request.first for request in requests if request.first is not None]
@@ -250,12 +252,6 @@ class Generator:
 def _given(request: Request) -> tuple[int, int, bool]:
     first = 0 if request.first is None else len(request.first)
     return request.frames, first, request.last is not None
-
-
-def _condition_at(request: Request, frame: int) -> Condition:
-    """Give the condition of a request from a frame on, where another request changes there."""
-    changed = [start for start in request.changes or {} if start <= frame]
-    return (request.changes or {})[max(changed)] if changed else request.condition
 
 
 def _short_rows(condition: Condition, frames: int) -> Iterator[str]:

@@ -18,7 +18,7 @@ from cvg.critic.sight import Sight
 from cvg.critic.store import TrainedCritic
 from cvg.errors import UserError
 from cvg.sampling.models import Models
-from cvg.sampling.rollout import Frames, Rollout, Task, roll_out
+from cvg.sampling.rollout import Frames, Rollout, Task, in_force, roll_out
 from cvg.tensors import Float, Int64, Tensor
 
 CLIPS_AT_ONCE = 32
@@ -96,14 +96,10 @@ class Ranker:
         if next(iter(seen.values())).shape[1] < self._critic.model.shape.frames:
             # The rest of a video that ends within a block that was too short to be judged.
             return torch.arange(0, len(self.candidates.names), self._count)
-        told = [_condition_at(self.candidates, number, frame) for number in self._numbers]
+        told = in_force(self.candidates.conditions, self.candidates.changes, frame=frame)
         scores = score(self._critic, self._sight, seen, told)
         chosen = scores.unflatten(0, (-1, self._count)).argmax(1)
         return chosen + torch.arange(0, len(scores), self._count, device=chosen.device)
-
-    @property
-    def _numbers(self) -> range:
-        return range(len(self.candidates.names))
 
 
 @torch.no_grad()
@@ -158,11 +154,6 @@ def _require_critic(models: Models, task: Task) -> TrainedCritic:
             f"{written}, a goal not counted; ask for longer ones, or set sample.best_of: 1"
         )
     return models.critic
-
-
-def _condition_at(task: Task, number: int, frame: int) -> Condition:
-    changed = [start for start in task.changes or {} if start <= frame]
-    return (task.changes or {})[max(changed)][number] if changed else task.conditions[number]
 
 
 def _repeated(conditions: Sequence[Condition], count: int) -> list[Condition]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from einops import rearrange
@@ -19,6 +20,8 @@ from cvg.transformer.store import TrainedTransformer
 
 # Codes of one frame, `[b, h, w]`, or of successive ones, `[b, t, h, w]`, by level.
 Frames = Mapping[str, Int64[Tensor, "..."]]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,16 @@ class Task:
     def given(self) -> int:
         """Frames of the context."""
         return 0 if self.context is None else next(iter(self.context.values())).shape[1]
+
+
+def in_force(first: T, changes: Mapping[int, T] | None, *, frame: int) -> T:
+    """Give what holds at a frame, of what holds at first and what follows it from frames on.
+
+    >>> in_force("slow", {4: "fast", 9: "slow"}, frame=5)
+    'fast'
+    """
+    changed = [start for start in changes or {} if start <= frame]
+    return (changes or {})[max(changed)] if changed else first
 
 
 class Rollout:

@@ -1,6 +1,8 @@
 """Weights on disk: safetensors with their configuration beside them, never a pickle."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,29 @@ def save_model(folder: Path, model: nn.Module, config: dict[str, Any]) -> None:
     write_json(folder / CONFIG, config)
 
 
-def load_config(folder: Path) -> dict[str, Any]:
-    """Read the configuration of a saved model."""
-    return read_json(folder / CONFIG)
+@contextmanager
+def reading_config(folder: Path, kind: str, *, stage: str) -> Iterator[dict[str, Any]]:
+    """Give the configuration of a saved model, to rebuild it from.
+
+    Args:
+        folder: of the model.
+        kind: what is expected there.
+        stage: that writes such a model.
+
+    Raises:
+        UserError: the file is missing, damaged or of another kind; or a field that the block reads
+            is missing or not what it expects.
+    """
+    config = read_json(folder / CONFIG)
+    if config.get("kind") != kind:
+        raise UserError(f"{folder}: holds a {config.get('kind')}, expected a {kind}")
+    try:
+        yield config
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder}/{CONFIG}: describes no {kind} of this version of the program ({error}); "
+            f"run {stage} again"
+        ) from error
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:

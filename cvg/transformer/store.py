@@ -5,8 +5,7 @@ from pathlib import Path
 
 from cvg.codes.layout import Grid, Layout
 from cvg.conditions.conditioning import Conditioning
-from cvg.errors import UserError
-from cvg.training.weights import load_config, load_weights, save_model
+from cvg.training.weights import load_weights, reading_config, save_model
 from cvg.transformer.model import Transformer, TransformerShape
 
 
@@ -37,21 +36,13 @@ def load_transformer(folder: Path) -> TrainedTransformer:
     Raises:
         UserError: files are missing, damaged, or not of a transformer.
     """
-    config = load_config(folder)
-    if config.get("kind") != "transformer":
-        raise UserError(f"{folder}: holds a {config.get('kind')}, expected a transformer")
-    try:
+    with reading_config(folder, "transformer", stage="train-transformer") as config:
         model = Transformer(
             TransformerShape(**config["shape"]),
             Layout(grids=tuple(Grid(**grid) for grid in config["grids"])),
         )
         conditioning = Conditioning.from_json(config["conditioning"])
         vqgan_hash = config["vqgan"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{folder}/config.json: describes no transformer of this version of the program "
-            f"({error}); run train-transformer again"
-        ) from error
     load_weights(folder, model)
     return TrainedTransformer(
         model=model.eval().requires_grad_(False),

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cvg.errors import UserError
-from cvg.training.weights import hash_weights, load_config, load_weights, save_model
+from cvg.training.weights import hash_weights, load_weights, reading_config, save_model
 from cvg.vqgan.model import Vqgan, VqganShape
 
 
@@ -23,21 +23,15 @@ def load_vqgan(folder: Path) -> tuple[Vqgan, str]:
         UserError: files are missing, damaged, or not of a VQGAN, or the weights do not have the
             hash that was stored.
     """
-    config = load_config(folder)
-    if config.get("kind") != "vqgan":
-        raise UserError(f"{folder}: holds a {config.get('kind')}, expected a vqgan")
-    try:
+    with reading_config(folder, "vqgan", stage="train-vqgan") as config:
         vqgan = Vqgan(VqganShape.from_json(config["shape"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{folder}: config.json is of another version ({error}); run train-vqgan again"
-        ) from error
+        expected = config["hash"]
     load_weights(folder, vqgan)
     found = hash_vqgan(vqgan)
-    if found != config["hash"]:
+    if found != expected:
         raise UserError(
             f"{folder}: weights and shape have hash {found[:12]}, config.json expects "
-            f"{config['hash'][:12]}; one of them was changed, run train-vqgan again"
+            f"{expected[:12]}; one of them was changed, run train-vqgan again"
         )
     return vqgan.eval().requires_grad_(False), found
 

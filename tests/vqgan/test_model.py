@@ -186,7 +186,7 @@ def test_the_shape_of_an_older_version_is_refused(vqgan, tmp_path):
     config = read_json(tmp_path / "config.json")
     del config["shape"]["levels"]
     write_json(tmp_path / "config.json", config)
-    with pytest.raises(UserError, match=r"config.json is of another version .* run train-vqgan"):
+    with pytest.raises(UserError, match=r"config.json: describes no vqgan .* run train-vqgan"):
         load_vqgan(tmp_path)
 
 
