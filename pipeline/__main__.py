@@ -9,6 +9,7 @@ from cvg.errors import UserError
 from pipeline import (
     check_transformers,
     check_vqgan,
+    compare,
     data,
     doctor,
     evaluate,
@@ -51,6 +52,7 @@ app.command("sample", rich_help_panel=STAGES)(sample.sample)
 app.command("evaluate", rich_help_panel=STAGES)(evaluate.evaluate)
 app.command("report", rich_help_panel=STAGES)(report.report)
 app.command("figures", rich_help_panel=TOOLS)(figures.figures)
+app.command("compare", rich_help_panel=TOOLS)(compare.compare)
 app.add_typer(data.app, name="data", rich_help_panel=TOOLS)
 app.add_typer(weights.app, name="weights", rich_help_panel=TOOLS)
 app.command("preset", rich_help_panel=TOOLS)(preset.preset)

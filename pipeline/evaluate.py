@@ -1,9 +1,12 @@
-"""Stage: samples and held-out frames -> figures."""
+"""Stage: samples and held-out frames -> figures; or the figures of anyone's videos."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
+import typer
+
+from cvg.errors import UserError
 from pipeline.stage import (
     PARAMS_PATH,
     ParamsOption,
@@ -12,6 +15,12 @@ from pipeline.stage import (
     resolve_paths,
     stage_run,
 )
+
+VIDEOS = "Videos of any model instead: folders of videos, pictures or arrays"
+
+
+def _of_videos(help_text: str, name: str, **more: Any) -> Any:
+    return typer.Option(name, help=help_text, rich_help_panel=VIDEOS, show_default=False, **more)
 
 
 def evaluate(
@@ -24,8 +33,59 @@ def evaluate(
     scores: Annotated[Path | None, path_option("Folder for protocols, rows, pictures.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
+    real: Annotated[
+        Path | None, _of_videos("Real videos: a folder, or an .npy of clips.", "--real")
+    ] = None,
+    fake: Annotated[
+        list[Path] | None,
+        _of_videos("Generated ones. Repeat it for more samples of the same conditions.", "--fake"),
+    ] = None,
+    paired: Annotated[
+        bool, _of_videos("A generated video continues the real one of its name.", "--paired")
+    ] = False,
+    protocol: Annotated[
+        str | None,
+        _of_videos("A published one: stylegan-v-16f, videogpt-bair, ...", "--protocol"),
+    ] = None,
+    length: Annotated[
+        int | None, _of_videos("Of a clip; 16 if not said.", "--length", min=1)
+    ] = None,
+    stride: Annotated[int | None, _of_videos("Every n-th frame.", "--stride", min=1)] = None,
+    size: Annotated[
+        int | None, _of_videos("Pixels; that of the videos if not said.", "--size", min=8)
+    ] = None,
+    fit: Annotated[
+        Literal["crop", "pad", "squash"], _of_videos("How frames come to be square.", "--fit")
+    ] = "squash",
+    context_frames: Annotated[
+        int | None, _of_videos("Real frames in front of both.", "--context-frames", min=0)
+    ] = None,
+    lpips: Annotated[
+        Literal["alex", "vgg"], _of_videos("Network of LPIPS; alex if not said.", "--lpips")
+    ] = "alex",
+    seed: Annotated[int, _of_videos("Of random starts; 0 if not said.", "--seed")] = 0,
 ) -> None:
-    """Score the samples beside baselines and controls."""
+    """Score the samples beside baselines and controls, or the videos of any model."""
+    if real is not None:
+        from pipeline.evaluate_videos import Wish, evaluate_videos
+
+        wish = Wish(
+            real=real,
+            fakes=fake or [],
+            paired=paired,
+            protocol=protocol,
+            frames=length,
+            stride=stride,
+            size=size,
+            fit=fit,
+            context_frames=context_frames,
+            lpips=lpips,
+            seed=seed,
+        )
+        evaluate_videos(wish, scores=scores, out=out)
+        return
+    if fake:
+        raise UserError("--fake is given without --real: name the real videos too")
     given = {
         "frames": frames,
         "vqgan": vqgan,

@@ -24,6 +24,12 @@ install_import_hook("cvg", CHECKER)
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def features(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A folder of features for this session alone: none is taken from the user's, none left."""
+    os.environ["CVG_FEATURES"] = str(tmp_path_factory.mktemp("features"))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The folder of the project under test; tests write nothing into it."""

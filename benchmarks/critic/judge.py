@@ -14,9 +14,9 @@ from cvg.critic.fresh import fresh_area
 from cvg.critic.model import CriticShape
 from cvg.critic.sight import Sight
 from cvg.frames.store import FrameStore
-from cvg.metrics.drift import SAME, changes
 from cvg.metrics.evaluate import Networks, evaluate_clips
 from cvg.metrics.features import FeatureCache
+from cvg.metrics.motion import SAME, changes
 from cvg.metrics.names import figure_key
 from cvg.metrics.scores import Protocol
 from cvg.sampling.decode import decode_frames

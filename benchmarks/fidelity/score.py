@@ -11,7 +11,7 @@ from cvg.codes.store import CodeStore
 from cvg.conditions.condition import Condition
 from cvg.config import SampleParams
 from cvg.frames.store import FrameStore
-from cvg.metrics.drift import changes
+from cvg.metrics.motion import changes
 from cvg.sampling.generator import Generator, Request
 from cvg.segments import Segment
 from cvg.shapes.grammar import parse

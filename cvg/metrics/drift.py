@@ -8,10 +8,8 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 
 from cvg.metrics.evaluate import Networks, PerFrame, paired_metrics
-from cvg.tensors import Float, UInt8
-
-# Bytes of a frame that differ by less than this on average are the same picture.
-SAME = 0.5  # grey levels
+from cvg.metrics.motion import SAME, changes
+from cvg.tensors import UInt8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +80,6 @@ def measure_drift(
             )
         )
     return rows
-
-
-def changes(video: UInt8[np.ndarray, "t h w 3"]) -> Float[np.ndarray, "t-1"]:
-    """Give the mean absolute change from each frame to the next, grey levels of 0 to 255."""
-    return np.array(
-        [np.abs(after.astype(np.int16) - before).mean() for before, after in pairwise(video)]
-    )
 
 
 def _horizons(context_frames: int, frames: int) -> list[tuple[int, int]]:

@@ -6,9 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cvg.metrics.features import FeatureCache, FeatureNetwork, i3d_feature_network
+from cvg.metrics.clips import Clips, rows_at_once
+from cvg.metrics.features import (
+    FeatureCache,
+    FeatureNetwork,
+    features_folder,
+    frame_feature_network,
+    i3d_feature_network,
+)
 from cvg.metrics.frechet import frechet_distance
 from cvg.metrics.intervals import interval_of_mean
+from cvg.metrics.kernel import Spread, kernel_distance, spread_over_halves
+from cvg.metrics.motion import compare_motion
 from cvg.metrics.perceptual import lpips_distance
 from cvg.metrics.pixels import SSIM_WINDOW, psnr, ssim
 from cvg.metrics.scores import Network, Protocol, Score, metric_name
@@ -19,9 +28,6 @@ from cvg.progress import Steps
 from cvg.segments import Segment
 from cvg.tensors import Float, UInt8
 
-# The covariance of I3D's 400 logits has full rank from here on.
-FULL_RANK_CLIPS = 401
-
 PerFrame = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -30,7 +36,8 @@ class Networks:
     """The pretrained networks at hand; a figure whose network is absent is left out."""
 
     lpips: Lpips | None = None
-    features: FeatureNetwork | None = None
+    features: FeatureNetwork | None = None  # of clips
+    frames: FeatureNetwork | None = None  # of single frames
     missing: tuple[str, ...] = ()  # a sentence for each absent network: which, how to get it
 
 
@@ -55,16 +62,17 @@ def load_networks(
         UserError: a file of the store is damaged.
     """
     missing: list[str] = []
-    lpips_network = features = None
+    lpips_network = features = frames = None
     if locate(LPIPS_TRUNKS[lpips]):
         lpips_network = load_lpips(lpips, device)
+        frames = frame_feature_network(lpips_network)
     else:
         missing.append(_absence(f"lpips_{lpips}", LPIPS_TRUNKS[lpips], stage))
     if with_fvd and locate(I3D):
         features = i3d_feature_network(device=device, batch_size=batch_size)
     elif with_fvd:
         missing.append(_absence("fvd", I3D, stage))
-    return Networks(lpips=lpips_network, features=features, missing=tuple(missing))
+    return Networks(lpips=lpips_network, features=features, frames=frames, missing=tuple(missing))
 
 
 def _absence(figure: str, network: str, stage: str) -> str:
@@ -85,8 +93,8 @@ class Evaluation:
 
 
 def evaluate_clips(
-    real: UInt8[np.ndarray, "n t h w 3"],
-    generated: UInt8[np.ndarray, "_ _ _ _ 3"],
+    real: Clips,
+    generated: Clips,
     *,
     protocol: Protocol,
     networks: Networks,
@@ -96,7 +104,7 @@ def evaluate_clips(
     """Score clips against the real clips that they continue, pair by pair and as sets.
 
     PSNR, SSIM and LPIPS look at the predicted frames alone; they are averaged over the frames of
-    a clip, then over clips. FVD looks at whole clips, context included.
+    a clip, then over clips. Distances of sets look at whole clips, context included.
 
     Args:
         real: held-out clips.
@@ -110,57 +118,117 @@ def evaluate_clips(
         ValueError: the shapes differ from each other or from the protocol.
     """
     _check_shapes(real, generated, protocol)
-    future = slice(protocol.context_frames, None)
-    scores: dict[str, Score] = {}
-    horizon: dict[str, list[float]] = {}
-    per_clip: dict[str, np.ndarray] = {}
     metrics, absent = paired_metrics(networks, size=min(real.shape[2:4]))
-    for name, (metric, network) in metrics.items():
-        values = metric(real[:, future], generated[:, future])
-        horizon[name] = values.mean(axis=0).tolist()
-        per_clip[name] = values.mean(axis=1)
-        scores[name] = Score(
+    by_frame = measure_pairs(real, generated, metrics, context_frames=protocol.context_frames)
+    scores = {
+        name: Score(
             metric=name,
             value=float(values.mean()),
-            interval=interval_of_mean(per_clip[name], videos=videos, seed=protocol.seed),
+            interval=interval_of_mean(values.mean(axis=1), videos=videos, seed=protocol.seed),
             protocol=protocol,
             scored_frames="predicted",
-            network=network,
+            network=metrics[name][1],
         )
+        for name, values in by_frame.items()
+    }
     sets = evaluate_sets(real, generated, protocol=protocol, networks=networks, cache=cache)
     return Evaluation(
         scores=scores | sets.scores,
-        horizon=horizon,
-        per_clip=per_clip,
+        horizon={name: values.mean(axis=0).tolist() for name, values in by_frame.items()},
+        per_clip={name: values.mean(axis=1) for name, values in by_frame.items()} | sets.per_clip,
         absent=(*absent, *sets.absent),
     )
 
 
+def measure_pairs(
+    real: Clips,
+    generated: Clips,
+    metrics: Mapping[str, tuple[PerFrame, Network | None]],
+    *,
+    context_frames: int,
+) -> dict[str, Float[np.ndarray, "n t"]]:
+    """Give the metrics of each predicted frame of each clip; some clips are in memory at a time."""
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
+    for part in rows_at_once(len(real)):
+        a, b = (clips[part][:, context_frames:] for clips in (real, generated))
+        for name, (metric, _) in metrics.items():
+            rows[name].append(metric(a, b))
+    return {name: np.concatenate(parts) for name, parts in rows.items()}
+
+
 def evaluate_sets(
-    real: UInt8[np.ndarray, "n t h w 3"],
-    other: UInt8[np.ndarray, "m t h w 3"],
+    real: Clips,
+    other: Clips,
     *,
     protocol: Protocol,
     networks: Networks,
     cache: FeatureCache,
 ) -> Evaluation:
-    """Score clips against real ones as sets alone: the Frechet distance, no pairs."""
-    features = networks.features
-    reason = _no_frechet(real, other, features)
-    if features is None or reason:
-        return Evaluation(scores={}, horizon={}, per_clip={}, absent=(reason,) if reason else ())
-    value = frechet_distance(cache.embed(features, real), cache.embed(features, other))
-    name = metric_name("fvd", features.network)
-    score = Score(
-        metric=name,
-        value=value,
-        protocol=protocol,
-        scored_frames="all",
-        network=features.network,
-        resize=features.resize,
-        notes=_frechet_notes(len(real), len(other)),
-    )
-    return Evaluation(scores={name: score}, horizon={}, per_clip={}, absent=())
+    """Score clips against real ones as sets alone: distances of features, and of motion; no pairs.
+
+    Args:
+        real: held-out clips.
+        other: other clips.
+        protocol: how the clips were chosen.
+        networks: from `load_networks`.
+        cache: of features.
+    """
+    motion = compare_motion(real, other, first=protocol.context_frames)
+    scores = {
+        name: Score(
+            metric=name,
+            value=value,
+            protocol=protocol,
+            scored_frames="predicted",
+            notes=(motion.sentence,),
+        )
+        for name, value in motion.figures.items()
+    }
+    absent: list[str] = []
+    for network in (networks.features, networks.frames):
+        if network is None:
+            continue
+        figure = "framefd" if network.per_frame else "fvd"
+        reason = _not_embedded(figure, real, other, network)
+        if reason:
+            absent.append(reason)
+            continue
+        a, b = (cache.embed(network, clips) for clips in (real, other))
+        made = _SetScore(protocol, network, _frechet_notes(len(real), len(other), a, b))
+        if network.per_frame:
+            scores |= made.of(f"framefd_{network.network.name}", frechet_distance(a, b))
+            continue
+        fvd = frechet_distance(a, b, divide_by_n=protocol.covariance == "n")
+        scores |= made.of(metric_name("fvd", network.network), fvd)
+        scores |= made.of(
+            metric_name("kvd", network.network),
+            kernel_distance(a, b),
+            spread=spread_over_halves(a, b, seed=protocol.seed),
+        )
+    return Evaluation(scores=scores, horizon={}, per_clip=motion.per_clip, absent=tuple(absent))
+
+
+@dataclass(frozen=True)
+class _SetScore:
+    """What the scores of two embedded sets have in common."""
+
+    protocol: Protocol
+    network: FeatureNetwork
+    notes: tuple[str, ...]
+
+    def of(self, metric: str, value: float, *, spread: Spread | None = None) -> dict[str, Score]:
+        return {
+            metric: Score(
+                metric=metric,
+                value=value,
+                protocol=self.protocol,
+                scored_frames="all",
+                spread=spread,
+                network=self.network.network,
+                resize=self.network.resize,
+                notes=self.notes if spread is None and "kvd" not in metric else (),
+            )
+        }
 
 
 def paired_metrics(
@@ -201,27 +269,33 @@ def common_fps(segments: Iterable[Segment]) -> float | None:
     return rates.pop() if len(rates) == 1 else None
 
 
-def _no_frechet(real: np.ndarray, other: np.ndarray, features: FeatureNetwork | None) -> str:
-    """Say why the clips admit no Frechet distance; empty where they do, or no network is there."""
-    if features is None:
-        return ""
-    frames, needed = real.shape[1], features.min_frames
-    if frames < needed:
-        return f"fvd is left out: it needs {needed} frames, the clips have {frames}"
+def _not_embedded(figure: str, real: Clips, other: Clips, network: FeatureNetwork) -> str:
+    """Say why the clips admit no distance of features; empty where they do."""
+    frames, size = real.shape[1], min(real.shape[2:4])
+    if frames < network.min_frames:
+        return (
+            f"{figure} is left out: it needs {network.min_frames} frames, the clips have {frames}"
+        )
+    if size < network.min_size:
+        return f"{figure} is left out: it needs {network.min_size} pixels, the frames have {size}"
     fewest = min(len(real), len(other))
-    return f"fvd is left out: it needs 2 clips a side, found {fewest}" if fewest < 2 else ""
+    return f"{figure} is left out: it needs 2 clips a side, found {fewest}" if fewest < 2 else ""
 
 
-def _frechet_notes(num_real: int, num_other: int) -> tuple[str, ...]:
+def _frechet_notes(clips: int, others: int, a: np.ndarray, b: np.ndarray) -> tuple[str, ...]:
     notes: list[str] = []
-    if min(num_real, num_other) < FULL_RANK_CLIPS:
-        notes.append("fewer than 401 clips: compare with figures at the same number of clips only")
-    if num_real != num_other:
-        notes.append(f"{num_real} real clips against {num_other}")
+    needed = a.shape[1] + 1
+    if min(len(a), len(b)) < needed:
+        notes.append(
+            f"fewer than {needed}, so the covariances are not of full rank: compare with figures "
+            "at the same number of clips only"
+        )
+    if clips != others:
+        notes.append(f"{clips} real clips against {others}")
     return tuple(notes)
 
 
-def _check_shapes(real: np.ndarray, generated: np.ndarray, protocol: Protocol) -> None:
+def _check_shapes(real: Clips, generated: Clips, protocol: Protocol) -> None:
     if real.shape != generated.shape:
         raise ValueError(f"real clips are {real.shape}, generated clips {generated.shape}")
     if not 0 <= protocol.context_frames < real.shape[1]:
@@ -256,7 +330,7 @@ def evaluate_candidates(
         networks: from `load_networks`.
         videos: source video of each clip.
     """
-    cache = FeatureCache()
+    cache = FeatureCache(features_folder())
     results: dict[str, Evaluation] = {}
     with Steps("evaluate", total=len(paired) + len(unpaired)) as progress:
         for name, clips in paired.items():

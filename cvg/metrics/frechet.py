@@ -5,7 +5,9 @@ import numpy as np
 from cvg.tensors import Float
 
 
-def frechet_distance(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m _"]) -> float:
+def frechet_distance(
+    a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m _"], *, divide_by_n: bool = False
+) -> float:
     """Squared 2-Wasserstein distance of the Gaussians fitted to two sets of features.
 
     Source: Dowson and Landau 1982; as FVD in Unterthiner et al. 2018, arXiv:1812.01717, with
@@ -19,22 +21,24 @@ def frechet_distance(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m _"]) -
     Args:
         a: features of one set, at least 2 rows.
         b: features of the other, at least 2 rows, as wide.
+        divide_by_n: divide covariances by N, as some published protocols do; it makes the distance
+            smaller by up to the share 1 / N.
 
     Raises:
         ValueError: too few rows, different widths, or a value that is not finite.
     """
     _check(a, b)
-    mean_a, spread_a = _moments(a)
-    mean_b, spread_b = _moments(b)
+    mean_a, spread_a = _moments(a, divide_by_n=divide_by_n)
+    mean_b, spread_b = _moments(b, divide_by_n=divide_by_n)
     shared = np.linalg.svd(_root(spread_a) @ _root(spread_b).T, compute_uv=False).sum()
     means = np.square(mean_a - mean_b).sum()
     return float(means + np.square(spread_a).sum() + np.square(spread_b).sum() - 2 * shared)
 
 
-def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _moments(features: np.ndarray, *, divide_by_n: bool) -> tuple[np.ndarray, np.ndarray]:
     values = features.astype(np.float64)
     mean = values.mean(axis=0)
-    return mean, (values - mean) / np.sqrt(len(values) - 1)
+    return mean, (values - mean) / np.sqrt(len(values) - (not divide_by_n))
 
 
 def _root(spread: np.ndarray) -> np.ndarray:

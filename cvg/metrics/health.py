@@ -14,7 +14,7 @@ from cvg.frames.store import FrameStore
 from cvg.metrics.evaluate import Networks
 from cvg.metrics.gates import Codebook, Gate, hold_against
 from cvg.metrics.names import figure_key, flat_figures
-from cvg.metrics.reconstruction import measure_fvd, measure_reconstruction
+from cvg.metrics.reconstruction import measure_clips, measure_reconstruction
 from cvg.vqgan.model import Vqgan
 
 FIGURES, ORIGIN = "figures.json", "vqgan.json"
@@ -56,7 +56,7 @@ def check_health(
         UserError: there is no held-out frame.
     """
     frames = measure_reconstruction(store, vqgan, networks, device=device)
-    clips = measure_fvd(store, vqgan, networks, params=params, seed=seed, device=device)
+    clips = measure_clips(store, vqgan, networks, params=params, seed=seed, device=device)
     of_clips = {figure_key(name): score.value for name, score in clips.scores.items()}
     figures = {"vqgan": frames.quality | of_clips, "codes": frames.codes}
     codebooks = {

@@ -5,6 +5,7 @@ from typing import Any
 
 # LPIPS on its standard network is plain `lpips`; the protocol names the network.
 PLAIN_NAMES = {"lpips_alex": "lpips"}
+HIGHER_IS_BETTER = ("psnr", "ssim")
 
 
 def figure_key(metric: str) -> str:
@@ -14,6 +15,15 @@ def figure_key(metric: str) -> str:
     ('lpips', 'lpips_vgg', 'fvd')
     """
     return PLAIN_NAMES.get(metric, metric)
+
+
+def higher_is_better(key: str) -> bool:
+    """Say whether more is better; of all others less is.
+
+    >>> higher_is_better("psnr"), higher_is_better("lpips_vgg")
+    (True, False)
+    """
+    return key.partition("_")[0] in HIGHER_IS_BETTER
 
 
 def flat_figures(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -88,7 +88,7 @@ def measure_reconstruction(
     )
 
 
-def measure_fvd(
+def measure_clips(
     store: FrameStore,
     vqgan: Vqgan,
     networks: Networks,
@@ -97,7 +97,7 @@ def measure_fvd(
     seed: int,
     device: torch.device,
 ) -> Evaluation:
-    """Give the Frechet distance of held-out clips to what their codes hold: reconstruction FVD.
+    """Compare held-out clips with what their codes hold, as sets: reconstruction FVD and others.
 
     Every frame passes the codes; there is no context. The clips are spread evenly over all
     held-out windows.

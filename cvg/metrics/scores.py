@@ -1,13 +1,17 @@
 """A number with everything needed to believe it."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from cvg.metrics.intervals import Interval
+from cvg.metrics.kernel import Spread
 from cvg.pretrained.catalog import I3D, LPIPS_TRUNKS, entry
 
 # The standard names, and the one network under which each figure has been published.
-RESERVED = {"fvd": I3D} | {f"lpips_{net}": trunk for net, trunk in LPIPS_TRUNKS.items()}
+RESERVED = {"fvd": I3D, "kvd": I3D} | {f"lpips_{net}": trunk for net, trunk in LPIPS_TRUNKS.items()}
+
+
+Pooling = Literal["one", "mean", "best"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +23,15 @@ class Protocol:
     frames: int  # of a clip, context included
     context_frames: int  # real frames in front of both sides
     goal: bool = False  # whether the real frame after the clip was given too; it is not scored
+    stride: int = 1  # every n-th frame of what is stored
     size: int  # pixels, before any resizing of a network
+    fit: str = "as stored"  # how frames of another shape were brought to it
     fps: float | None  # None: that of each video
+    samples: int = 1  # generated for each condition
     seed: int
+    preset: str | None = None  # name of a published protocol
+    rounding: str = "bytes on both sides"
+    covariance: Literal["n - 1", "n"] = "n - 1"  # what covariances are divided by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +46,19 @@ class Network:
 class Score:
     """One figure with its protocol.
 
+    Attributes:
+        metric: its name.
+        value: the figure.
+        protocol: how the clips were chosen and made.
+        scored_frames: "predicted", those after the context, or "all", context included.
+        pooling: of several samples of a condition: the only one, the mean over them, or the best
+            of them by this very metric, which needs the truth and is never a figure of quality.
+        interval: of a mean over clips.
+        spread: over repetitions, where an interval would not be valid.
+        network: that the figure rests on.
+        resize: what the network does to frames first.
+        notes: sentences to be read with the figure.
+
     Raises:
         ValueError: a standard name without the verified standard network.
     """
@@ -43,8 +66,10 @@ class Score:
     metric: str
     value: float
     protocol: Protocol
-    scored_frames: str  # "predicted": those after the context; "all": context included
+    scored_frames: Literal["predicted", "all"]
+    pooling: Pooling = "one"
     interval: Interval | None = None
+    spread: Spread | None = None
     network: Network | None = None
     resize: str = "none"
     notes: tuple[str, ...] = ()

@@ -75,6 +75,10 @@ class Lpips(nn.Module):
             )
         return rearrange(self.network(a, b), "b 1 1 1 -> b")
 
+    def activations(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """Give the last activations of the trunk, for pictures in [-1, 1]."""
+        return self.network.net(self.network.scaling_layer(pictures))[-1]
+
 
 def load_lpips(net: Trunk, device: torch.device | str = "cpu") -> Lpips:
     """Load LPIPS with the trunk `alex` (AlexNet) or `vgg` (VGG16); draws no random numbers.

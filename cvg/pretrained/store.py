@@ -19,11 +19,15 @@ FOLDER_VARIABLE = "CVG_WEIGHTS"
 
 
 def store_folder() -> Path:
-    """Give the cache folder: $CVG_WEIGHTS, else cvg/weights in the user's cache folder."""
-    if chosen := os.environ.get(FOLDER_VARIABLE):
-        return Path(chosen)
+    """Give the folder of weights: $CVG_WEIGHTS, else cvg/weights in the user's cache folder."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return Path(chosen) if chosen else cache_folder() / "weights"
+
+
+def cache_folder() -> Path:
+    """Give what this program keeps in the user's cache folder."""
     cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "cvg" / "weights"
+    return (Path(cache) if cache else Path.home() / ".cache") / "cvg"
 
 
 def path_of(name: str) -> Path:

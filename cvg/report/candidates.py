@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cvg.metrics.names import higher_is_better
+
 Role = Literal["model", "baseline", "control"]
 
 
@@ -108,18 +110,22 @@ class Metric:
         match self.family:
             case "psnr":
                 return f"{value:.2f}"
-            case "fvd":
+            case "fvd" | "framefd":
                 return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
             case _:
                 return f"{value:.3f}" if abs(value) >= 0.1 else f"{value:.4f}"
 
 
-# Family, title, unit, higher is better, paired; in the order of the page.
+# Family, title, unit, paired, whether its absence is shown; in the order of the page.
 FAMILIES = (
     ("psnr", "PSNR", "dB", True, True),
     ("ssim", "SSIM", "", True, True),
-    ("lpips", "LPIPS", "", False, True),
-    ("fvd", "FVD", "", False, False),
+    ("lpips", "LPIPS", "", True, True),
+    ("fvd", "FVD", "", False, True),
+    ("kvd", "KVD", "", False, False),
+    ("framefd", "Frame FD", "", False, False),
+    ("motion_distance", "Motion distance", "grey levels", False, False),
+    ("repeated", "Repeated frames", "", False, False),
 )
 
 
@@ -127,18 +133,18 @@ def metrics_of(keys: Iterable[str]) -> list[Metric]:
     """Give the known figures among `keys`; a family that none belongs to stands for itself."""
     present = sorted(set(keys))
     found: list[Metric] = []
-    for family, title, unit, higher_is_better, paired in FAMILIES:
-        matching = [key for key in present if key.partition("_")[0] == family]
+    for family, title, unit, paired, always in FAMILIES:
+        matching = [key for key in present if key == family or key.startswith(f"{family}_")]
         found += [
             Metric(
                 key=key,
                 family=family,
-                title=_title(title, key),
+                title=_title(title, key.removeprefix(family)),
                 unit=unit,
-                higher_is_better=higher_is_better,
+                higher_is_better=higher_is_better(key),
                 paired=paired,
             )
-            for key in matching or [family]
+            for key in matching or [family] * always
         ]
     return found
 
@@ -156,6 +162,6 @@ def node(figures: Mapping[str, Any], dotted: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _title(title: str, key: str) -> str:
-    network = key.partition("_")[2]
+def _title(title: str, suffix: str) -> str:
+    network = suffix.removeprefix("_")
     return f"{title} on {network}" if network else title

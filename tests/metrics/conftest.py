@@ -54,6 +54,12 @@ def real_clips():
     return np.stack(frames).reshape(4, 9, 64, 64, 3)
 
 
+@pytest.fixture(autouse=True)
+def own_features(tmp_path, monkeypatch):
+    """A folder of features for each test: toy networks share a name."""
+    monkeypatch.setenv("CVG_FEATURES", str(tmp_path / "features"))
+
+
 @pytest.fixture
 def protocol():
     return Protocol(

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from cvg.metrics.drift import changes, measure_drift
+from cvg.metrics.drift import measure_drift
 from cvg.metrics.evaluate import Networks
+from cvg.metrics.motion import changes
 
 SIZE = 16
 

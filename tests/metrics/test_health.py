@@ -87,10 +87,11 @@ def test_gates_look_at_the_measured_figures(store, toys):
 
 
 def test_scores_of_clips_carry_their_protocol(store, toys):
-    (score,) = check(store, toys).scores
-    assert score["candidate"] == "vqgan"
-    assert score["metric"] == "fvd_toy"
-    assert score["protocol"]["clips"] == 3
+    scores = check(store, toys).scores
+    assert {score["candidate"] for score in scores} == {"vqgan"}
+    names = {"fvd_toy", "kvd_toy", "motion_distance", "repeated"}
+    assert {score["metric"] for score in scores} == names
+    assert {score["protocol"]["clips"] for score in scores} == {3}
 
 
 def test_absent_networks_and_figures_are_said(store, toys):

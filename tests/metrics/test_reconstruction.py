@@ -13,7 +13,7 @@ from cvg.metrics.evaluate import Networks
 from cvg.metrics.features import FeatureNetwork
 from cvg.metrics.frechet import frechet_distance
 from cvg.metrics.pixels import ssim
-from cvg.metrics.reconstruction import measure_fvd, measure_reconstruction
+from cvg.metrics.reconstruction import measure_clips, measure_reconstruction
 from cvg.metrics.scores import Network
 from cvg.vqgan.reconstruct import reconstruct
 
@@ -151,7 +151,7 @@ def check_params(toys, **changes):
 
 def measured(store, toys, networks=TOY, **changes):
     params = check_params(toys, **changes)
-    return measure_fvd(store, toys.toy_vqgan(), networks, params=params, seed=4, device=CPU)
+    return measure_clips(store, toys.toy_vqgan(), networks, params=params, seed=4, device=CPU)
 
 
 def test_reconstruction_fvd_compares_clips_with_what_their_codes_hold(store, toys):
@@ -193,7 +193,7 @@ def test_fewer_clips_than_asked_are_said_and_recorded(store, toys, capsys):
 )
 def test_fvd_that_cannot_be_computed_is_absent_with_a_sentence(store, toys, changes, reason):
     found = measured(store, toys, **changes)
-    assert found.scores == {}
+    assert not [name for name in found.scores if name.startswith("fvd")]
     assert found.absent == (f"fvd is left out: {reason}",)
 
 

@@ -1,0 +1,37 @@
+"""Sets of clips, in memory or on disk, of which some are looked at together and never all."""
+
+from collections.abc import Iterator
+from typing import Protocol as Interface
+from typing import runtime_checkable
+
+import numpy as np
+
+CLIPS_AT_ONCE = 8
+
+
+@runtime_checkable
+class Clips(Interface):
+    """Clips of one shape; an array `[n, t, h, w, 3]` of uint8 is one, and so is `ClipFolder`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Clips, frames, height, width, colours."""
+        ...
+
+    def __len__(self) -> int:
+        """Give the number of clips."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        """Give some clips, uint8 `[m, t, h, w, 3]`."""
+        ...
+
+
+def rows_at_once(count: int, size: int = CLIPS_AT_ONCE) -> Iterator[slice]:
+    """Part `count` rows into slices of `size`.
+
+    >>> [(rows.start, rows.stop) for rows in rows_at_once(5, 2)]
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))

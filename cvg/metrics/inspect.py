@@ -1,0 +1,67 @@
+"""What is suspect about a set of clips, in sentences; a figure on them would mislead."""
+
+import hashlib
+
+import numpy as np
+
+from cvg.errors import UserError
+from cvg.metrics.clips import Clips, rows_at_once
+from cvg.metrics.motion import SAME, changes
+
+BLACK = 2  # grey levels of 0 to 255; compression leaves noise
+STILL_SHARE = 0.5
+
+
+def inspect_clips(name: str, clips: Clips) -> list[str]:
+    """Look at every clip once.
+
+    Args:
+        name: of the set, for the sentences.
+        clips: uint8.
+
+    Raises:
+        UserError: it holds no clips of colour bytes.
+    """
+    black = still = 0
+    first_seen: dict[bytes, int] = {}
+    repeated: list[tuple[int, int]] = []
+    brightest = 0
+    number = 0
+    for rows in rows_at_once(len(clips)):
+        for clip in _checked(name, clips[rows]):
+            brightest = max(brightest, int(clip.max()))
+            black += int(clip.max() <= BLACK)
+            still += int(len(clip) > 1 and (changes(clip) < SAME).all())
+            digest = hashlib.sha256(np.ascontiguousarray(clip).data).digest()
+            if digest in first_seen:
+                repeated.append((first_seen[digest], number))
+            first_seen.setdefault(digest, number)
+            number += 1
+    sentences = []
+    if repeated:
+        a, b = repeated[0]
+        sentences.append(
+            f"{name}: {len(repeated)} of {number} clips are there more than once (clip {b + 1} is "
+            f"clip {a + 1}); a Frechet distance takes them for variety that is missing"
+        )
+    if black and brightest != 1:
+        sentences.append(f"{name}: {black} of {number} clips are all black")
+    if brightest == 1:
+        sentences.append(
+            f"{name}: no value is above 1; expected 0 to 255. Were colours of 0 to 1 written as "
+            "bytes?"
+        )
+    if still > STILL_SHARE * number:
+        sentences.append(
+            f"{name}: nothing moves in {still} of {number} clips; figures of frames flatter them"
+        )
+    return sentences
+
+
+def _checked(name: str, clips: np.ndarray) -> np.ndarray:
+    if clips.ndim != 5 or clips.shape[-1] != 3 or clips.dtype != np.uint8:
+        raise UserError(
+            f"{name}: found {clips.dtype} of {list(clips.shape)}; expected uint8 of clips, frames, "
+            "height, width and 3 colours, 0 to 255 (round colours, do not cut them off)"
+        )
+    return clips

@@ -1,0 +1,63 @@
+"""How much changes from frame to frame, and what videos stand still; no network is needed."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.stats import wasserstein_distance
+
+from cvg.metrics.clips import Clips, rows_at_once
+from cvg.tensors import Float, UInt8
+
+# Bytes of a frame that differ by less than this on average are the same picture.
+SAME = 0.5  # grey levels
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionComparison:
+    """How the changes of some clips compare with those of real ones.
+
+    Attributes:
+        figures: `motion_distance`, the Wasserstein-1 distance of the distribution of changes from
+            that of the real clips, grey levels of 0 to 255: by how much a change has to be altered
+            on average; `repeated`, the share of frames that show the picture of the frame before.
+        per_clip: `motion` of each clip, the mean absolute change of a frame from the one before,
+            grey levels.
+        sentence: how much the clips move, and the real ones.
+    """
+
+    figures: dict[str, float]
+    per_clip: dict[str, Float[np.ndarray, "n"]]
+    sentence: str = ""
+
+
+def compare_motion(real: Clips, other: Clips, *, first: int) -> MotionComparison:
+    """Compare the changes that lead to the frames from number `first` on, or from the second.
+
+    Clips of one frame have no changes, and get no figures.
+    """
+    start = max(first, 1) - 1
+    if min(real.shape[1], other.shape[1]) < start + 2:
+        return MotionComparison(figures={}, per_clip={})
+    true, found = (_all_changes(clips, start) for clips in (real, other))
+    return MotionComparison(
+        figures={
+            "motion_distance": float(wasserstein_distance(found.ravel(), true.ravel())),
+            "repeated": float((found < SAME).mean()),
+        },
+        per_clip={"motion": found.mean(axis=1)},
+        sentence=f"mean change {found.mean():.2f} grey levels, of the real clips {true.mean():.2f}",
+    )
+
+
+def changes(video: UInt8[np.ndarray, "t h w 3"]) -> Float[np.ndarray, "t-1"]:
+    """Give the mean absolute change from each frame to the next, grey levels of 0 to 255."""
+    return np.array(
+        [np.abs(after.astype(np.int16) - before).mean() for before, after in pairwise(video)]
+    )
+
+
+def _all_changes(clips: Clips, start: int) -> Float[np.ndarray, "n q"]:
+    return np.array(
+        [changes(clip[start:]) for part in rows_at_once(len(clips)) for clip in clips[part]]
+    )

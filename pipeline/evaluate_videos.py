@@ -1,0 +1,178 @@
+"""Tool behind `cvg evaluate --real --fake`: scores of videos of anyone's model."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from cvg.errors import UserError
+
+if TYPE_CHECKING:
+    from cvg.metrics.folders import Cut, NamedClips
+    from cvg.metrics.published import Published
+    from cvg.metrics.scores import Protocol, Score
+
+FRAMES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What was asked for on the command line; None where nothing was said.
+
+    Attributes:
+        real: folder or array of real clips.
+        fakes: of generated ones, one sample a condition in each.
+        paired: whether clips of the same name belong together.
+        protocol: name of a published one, which leaves nothing else to be chosen.
+        frames: of a clip.
+        stride: every n-th frame.
+        size: pixels.
+        fit: how frames come to be square.
+        context_frames: real frames in front of both.
+        lpips: network of LPIPS.
+        seed: of random starts and intervals.
+    """
+
+    real: Path
+    fakes: Sequence[Path]
+    paired: bool
+    protocol: str | None
+    frames: int | None
+    stride: int | None
+    size: int | None
+    fit: Literal["crop", "pad", "squash"]
+    context_frames: int | None
+    lpips: Literal["alex", "vgg"]
+    seed: int
+
+
+def evaluate_videos(wish: Wish, *, scores: Path | None, out: Path | None) -> None:
+    """Score, print, and write what is asked to be kept."""
+    from cvg.files import refuse_foreign_folder, write_json
+    from cvg.metrics.evaluate import load_networks
+    from cvg.metrics.features import FeatureCache, features_folder
+    from cvg.metrics.folders import open_clips
+    from cvg.metrics.names import figure_key
+    from cvg.metrics.published import published
+    from cvg.metrics.record import MARKER, write_folder_scores
+    from cvg.metrics.score_folders import score_folders
+    from cvg.training.device import chosen_device
+
+    if not wish.fakes:
+        raise UserError("--real is given without --fake: name the generated videos too")
+    if scores is not None:
+        refuse_foreign_folder(scores, marker=MARKER)
+    preset = published(wish.protocol) if wish.protocol else None
+    cut = _cut(wish, preset)
+    real, *fakes = (open_clips(path, cut) for path in (wish.real, *wish.fakes))
+    if preset is not None:
+        real, *fakes = (_limited(clips, preset) for clips in (real, *fakes))
+    networks = load_networks(lpips=wish.lpips, stage="evaluate", device=chosen_device())
+    found = score_folders(
+        real,
+        fakes,
+        paired=wish.paired,
+        protocol=_protocol(wish, preset, cut, real=real, samples=len(fakes)),
+        networks=networks,
+        cache=FeatureCache(features_folder()),
+    )
+    _print(found.evaluation.scores)
+    absent = (sentence.partition(", then `dvc")[0] for sentence in networks.missing)
+    for sentence in (*found.warnings, *found.evaluation.absent, *absent):
+        sys.stderr.write(f"WARNING: {sentence}\n")
+    if scores is not None:
+        write_folder_scores(scores, found)
+    if out is not None:
+        figures = {figure_key(name): score.value for name, score in found.evaluation.scores.items()}
+        write_json(out, figures)
+
+
+def _cut(wish: Wish, preset: "Published | None") -> "Cut":
+    from cvg.metrics.folders import Cut
+
+    if preset is None:
+        return Cut(
+            frames=wish.frames or FRAMES,
+            stride=wish.stride or 1,
+            size=wish.size,
+            fit=wish.fit,
+            seed=wish.seed,
+        )
+    said = {
+        "--length": wish.frames,
+        "--stride": wish.stride,
+        "--size": wish.size,
+        "--context-frames": wish.context_frames,
+    }
+    chosen = [option for option, value in said.items() if value is not None]
+    if chosen:
+        raise UserError(f"--protocol {preset.name} says {chosen[0][2:]} already; leave one out")
+    return Cut(
+        frames=preset.frames,
+        stride=preset.stride,
+        starts=preset.starts,
+        size=preset.size,
+        fit=wish.fit,
+        seed=wish.seed,
+    )
+
+
+def _limited(clips: "NamedClips", preset: "Published") -> "NamedClips":
+    if len(clips.names) != preset.clips:
+        raise UserError(
+            f"--protocol {preset.name} is of {preset.clips} clips on each side; found "
+            f"{len(clips.names)}. At another number it is another figure: leave --protocol out and "
+            "say --length, --size and so on"
+        )
+    return clips
+
+
+def _protocol(
+    wish: Wish, preset: "Published | None", cut: "Cut", *, real: "NamedClips", samples: int
+) -> "Protocol":
+    from cvg.metrics.scores import Protocol
+
+    context = preset.context_frames if preset else (wish.context_frames or 0)
+    if not 0 <= context < cut.frames:
+        raise UserError(f"--context-frames is {context}; expected 0 to {cut.frames - 1}")
+    protocol = Protocol(
+        split=wish.real.name,
+        clips=len(real.names),
+        frames=cut.frames,
+        context_frames=context,
+        stride=cut.stride,
+        size=real.clips.shape[2],
+        fit=wish.fit,
+        fps=None,
+        samples=samples,
+        seed=wish.seed,
+    )
+    if preset is None:
+        return protocol
+    if samples != preset.samples:
+        sys.stderr.write(
+            f"WARNING: {preset.name} takes {preset.samples} samples a condition; found {samples}, "
+            "which makes the best of them worse\n"
+        )
+    return replace(protocol, preset=preset.name, covariance="n" if preset.divide_by_n else "n - 1")
+
+
+def _print(scores: "Mapping[str, Score]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from cvg.metrics.names import figure_key, higher_is_better
+
+    table = Table(title="↑ higher is better, ↓ lower", title_justify="left")
+    for heading in ("", "value", "interval, or spread"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name, score in scores.items():
+        beside = "-"
+        if score.interval is not None:
+            beside = f"{score.interval.low:.4g} to {score.interval.high:.4g}"
+        elif score.spread is not None:
+            beside = f"± {score.spread.deviation:.3g} ({score.spread.of})"
+        arrow = "↑" if higher_is_better(name) else "" if "diversity" in name else "↓"
+        table.add_row(f"{figure_key(name)} {arrow}", f"{score.value:.5g}", beside)
+    Console().print(table)

@@ -1,0 +1,106 @@
+"""`cvg evaluate --real --fake` and `cvg compare`: anyone's videos, without DVC."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cvg.errors import UserError
+from pipeline.__main__ import app
+
+FRAMES = 10
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """A folder without params.yaml, and a store without weights."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CVG_WEIGHTS", str(tmp_path / "no weights"))
+    monkeypatch.setenv("CVG_FEATURES", str(tmp_path / "features"))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Real videos, and two models of them."""
+    rng = np.random.default_rng(0)
+    for name, by in (("real", 0), ("a", 10), ("b", 30)):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            clip = np.random.default_rng(number).integers(40, 200, (FRAMES, 16, 16, 3))
+            spoilt = np.clip(clip + rng.normal(0, by or 1e-9, clip.shape), 0, 255).round()
+            np.save(tmp_path / name / f"{number}.npy", spoilt.astype(np.uint8))
+    return tmp_path
+
+
+def run(*words):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if isinstance(result.exception, UserError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_two_models_are_scored_and_compared(folders):
+    for name in ("a", "b"):
+        words = ("--paired", "--length", FRAMES, "--context-frames", 2, "--scores", f"of_{name}")
+        result = run("evaluate", "--real", "real", "--fake", name, *words, "--out", f"{name}.json")
+        assert "psnr" in result.stdout
+        assert "cvg weights fetch i3d-kinetics-400" in result.stderr
+    figures = json.loads((folders / "a.json").read_text())
+    assert figures["psnr"] == pytest.approx(28.1, abs=0.3)
+    (score,) = (
+        row
+        for row in json.loads((folders / "of_a/protocol.json").read_text())
+        if row["metric"] == "psnr"
+    )
+    assert score["protocol"]["split"] == "real"
+    assert score["protocol"]["context_frames"] == 2
+    compared = run("compare", "of_a", "of_b").stdout
+    assert "A is better" in compared
+
+
+def test_without_pairs_there_are_figures_of_sets_alone(folders):
+    run("evaluate", "--real", "real", "--fake", "a", "--length", FRAMES, "--out", "figures.json")
+    figures = json.loads((folders / "figures.json").read_text())
+    assert set(figures) == {"motion_distance", "repeated"}
+
+
+def test_more_samples_of_the_same_conditions(folders):
+    words = ("--fake", "a", "--fake", "b", "--paired", "--length", FRAMES, "--out", "figures.json")
+    run("evaluate", "--real", "real", *words)
+    figures = json.loads((folders / "figures.json").read_text())
+    assert figures["psnr_best_of_2"] > figures["psnr"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--fake", "a"], "--fake is given without --real"),
+        (["--real", "real"], "--real is given without --fake"),
+        (["--real", "real", "--fake", "none"], "none: found no folder"),
+        (["--real", "real", "--fake", "a", "--protocol", "mine"], "expected one of stylegan-v-16f"),
+        (
+            ["--real", "real", "--fake", "a", "--protocol", "mcvd", "--size", "64"],
+            "--protocol mcvd says size already",
+        ),
+        (
+            ["--real", "real", "--fake", "a", "--protocol", "videogpt-bair"],
+            "is of 256 clips on each side; found 6",
+        ),
+        (
+            ["--real", "real", "--fake", "a", "--length", "10", "--context-frames", "10"],
+            "--context-frames is 10; expected 0 to 9",
+        ),
+    ],
+)
+def test_wishes_that_cannot_be_met_are_refused(folders, words, message):
+    with pytest.raises(UserError, match=message):
+        run("evaluate", *words)
+
+
+def test_a_folder_of_other_things_is_not_replaced(folders):
+    (folders / "mine").mkdir()
+    (folders / "mine/work.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"mine: holds files, but no protocol.json"):
+        run("evaluate", "--real", "real", "--fake", "a", "--length", FRAMES, "--scores", "mine")
