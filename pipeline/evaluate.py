@@ -28,6 +28,7 @@ def evaluate(
     vqgan: Annotated[Path | None, path_option("Trained VQGAN.")] = None,
     transformer: Annotated[Path | None, path_option("Folder of the transformers.")] = None,
     samples: Annotated[Path | None, path_option("Samples to score.")] = None,
+    critic: Annotated[Path | None, path_option("Trained critic.")] = None,
     health: Annotated[Path | None, path_option("What check-vqgan wrote.")] = None,
     out: Annotated[Path | None, path_option("JSON file for the figures.")] = None,
     scores: Annotated[Path | None, path_option("Folder for protocols, rows, pictures.")] = None,
@@ -91,11 +92,13 @@ def evaluate(
         "vqgan": vqgan,
         "transformer": transformer,
         "samples": samples,
+        "critic": critic,
         "health": health,
         "out": out,
         "scores": scores,
     }
     paths = resolve_paths("evaluate", given, overrides=overrides)
+    from cvg.critic.store import load_critic
     from cvg.files import read_json, write_json
     from cvg.frames.samples import load_samples
     from cvg.frames.store import FrameStore
@@ -114,6 +117,9 @@ def evaluate(
         model, vqgan_hash = load_vqgan(paths["vqgan"])
         loaded = load_samples(paths["samples"])
         require_same_vqgan(loaded.vqgan_hash, vqgan_hash, where=paths["samples"])
+        judge = load_critic(paths["critic"])
+        require_same_vqgan(judge.vqgan_hash, vqgan_hash, where=paths["critic"])
+        judge.model.to(device)
         checked = read_health(paths["health"])
         require_same_vqgan(checked.vqgan_hash, vqgan_hash, where=paths["health"])
         suite = run_suite(
@@ -123,8 +129,8 @@ def evaluate(
             load_networks(
                 lpips=params.lpips, stage="evaluate", device=device, batch_size=params.batch_size
             ),
+            critic=judge,
             seed=run.params.seed,
-            device=device,
         )
         transformers = {
             level: read_json(paths["transformer"] / level / "figures.json")["held_out"]

@@ -10,6 +10,7 @@ from cvg.files import read_json, write_json
 from cvg.frames.store import FrameStore
 
 ARRAY = "samples.npy"
+UNTOLD = "untold.npy"
 HEADER = "samples.json"
 
 
@@ -34,6 +35,7 @@ class Samples:
     context_frames: int
     goal: bool = False  # whether the last frame was given too
     vqgan_hash: str
+    untold: np.ndarray | None = None  # the same clips once more, continued without conditions
 
 
 def true_clips(store: FrameStore, samples: Samples) -> np.ndarray:
@@ -48,6 +50,8 @@ def true_clips(store: FrameStore, samples: Samples) -> np.ndarray:
 def save_samples(folder: Path, samples: Samples) -> None:
     """Write samples into `folder`."""
     np.save(folder / ARRAY, samples.frames)
+    if samples.untold is not None:
+        np.save(folder / UNTOLD, samples.untold)
     header = {
         "context_frames": samples.context_frames,
         "goal": samples.goal,
@@ -64,10 +68,8 @@ def load_samples(folder: Path) -> Samples:
         UserError: files are missing or do not belong together.
     """
     header = read_json(folder / HEADER)
-    try:
-        frames = np.load(folder / ARRAY, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / ARRAY}: not readable ({error}); run sample again") from error
+    frames = _load(folder / ARRAY)
+    untold = _load(folder / UNTOLD) if (folder / UNTOLD).exists() else None
     if len(frames) != len(header["clips"]):
         raise UserError(
             f"{folder}: {len(frames)} clips in {ARRAY}, {len(header['clips'])} in {HEADER}; "
@@ -79,4 +81,12 @@ def load_samples(folder: Path) -> Samples:
         context_frames=header["context_frames"],
         goal=header.get("goal", False),
         vqgan_hash=header["vqgan"],
+        untold=untold,
     )
+
+
+def _load(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable ({error}); run sample again") from error

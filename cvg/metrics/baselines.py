@@ -70,13 +70,13 @@ def nearest_clips(
         ValueError: there is no context frame, no frame after it, or no training window.
     """
     _check_context(clips, context_frames)
-    contexts = _flat(clips[:, :context_frames])
+    contexts = flat(clips[:, :context_frames])
     best = np.full(len(clips), np.inf)
     chosen = np.zeros(len(clips), dtype=np.int64)
     result = clips.copy()
     seen = 0
     for batch in windows:
-        squared = _squared_distances(contexts, _flat(batch[:, :context_frames]))
+        squared = squared_distances(contexts, flat(batch[:, :context_frames]))
         nearest = squared.argmin(axis=1)
         least = squared[np.arange(len(clips)), nearest]
         closer = least < best
@@ -90,12 +90,16 @@ def nearest_clips(
     return NearestClips(clips=result, windows=chosen, distances=distances)
 
 
-def _flat(frames: np.ndarray) -> np.ndarray:
+def flat(frames: UInt8[np.ndarray, "n t h w 3"]) -> Float[np.ndarray, "n d"]:
+    """Give the bytes of each clip as a row of numbers."""
     # float64 holds every squared sum of bytes exactly, so that equal windows have distance 0.
     return rearrange(frames, "n t h w c -> n (t h w c)").astype(np.float64)
 
 
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def squared_distances(
+    a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]
+) -> Float[np.ndarray, "n m"]:
+    """Give the squared distance of each row of `a` from each of `b`."""
     return np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)[None] - 2 * a @ b.T
 
 
@@ -111,6 +115,11 @@ def shuffle_frames(
         rng = np.random.default_rng(derive_seed(seed, "shuffle", index))
         shuffled[index] = clip[rng.permutation(len(clip))]
     return shuffled
+
+
+def freeze(clips: UInt8[np.ndarray, "n t h w 3"]) -> UInt8[np.ndarray, "n t h w 3"]:
+    """Repeat the first frame of each clip to its end."""
+    return np.repeat(clips[:, :1], clips.shape[1], axis=1)
 
 
 def _check_context(clips: np.ndarray, context_frames: int) -> None:

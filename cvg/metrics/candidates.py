@@ -8,7 +8,7 @@ import torch
 
 from cvg.frames.samples import Samples, true_clips
 from cvg.frames.store import FrameStore
-from cvg.metrics.baselines import cross_fade, nearest_clips, repeat_last, shuffle_frames
+from cvg.metrics.baselines import cross_fade, freeze, nearest_clips, repeat_last, shuffle_frames
 from cvg.segments import Windows
 from cvg.tensors import UInt8
 from cvg.vqgan.model import Vqgan
@@ -37,7 +37,9 @@ def gather_candidates(
     - `baseline.cross_fade`: from the last context frame to the goal, where there is one;
     - `control.reconstruction`: the true clips through the VQGAN: what its codes cost;
     - `control.real_vs_real`: as many training clips: how far real clips are from each other;
-    - `control.shuffled`: the true clips in a wrong order of frames: does a figure see time?
+    - `control.untold`: what the model continued without conditions, where `samples` has it;
+    - `control.shuffled`, `control.reversed`, `control.frozen`: the true clips in a wrong order of
+      frames, backwards, or standing still from the first frame on: does a figure see time?
 
     Baselines need a context frame. A goal is real in all of them, so it is cut off.
     """
@@ -50,10 +52,12 @@ def gather_candidates(
     paired = {"sample": samples.frames}
     if context:
         paired["baseline.repeat_last"] = repeat_last(real, context_frames=context)
-        batches = _batches(store, training)
+        batches = training_batches(store, training)
         paired["baseline.nearest"] = nearest_clips(real, batches, context_frames=context).clips
     if context and samples.goal:
         paired["baseline.cross_fade"] = cross_fade(real, context_frames=context)
+    if samples.untold is not None:
+        paired["control.untold"] = samples.untold
     paired["control.reconstruction"] = reconstructed
     kept = slice(length - samples.goal)
     return Candidates(
@@ -62,11 +66,14 @@ def gather_candidates(
         unpaired={
             "control.real_vs_real": np.stack(others)[:, kept],
             "control.shuffled": shuffle_frames(real[:, kept], seed=seed),
+            "control.reversed": np.ascontiguousarray(real[:, kept][:, ::-1]),
+            "control.frozen": freeze(real[:, kept]),
         },
     )
 
 
-def _batches(store: FrameStore, windows: Windows) -> Iterator[np.ndarray]:
+def training_batches(store: FrameStore, windows: Windows) -> Iterator[np.ndarray]:
+    """Read windows of training clips, some at a time."""
     for first in range(0, len(windows), WINDOWS_AT_ONCE):
         numbers = range(first, min(first + WINDOWS_AT_ONCE, len(windows)))
         batch = [windows[number] for number in numbers]

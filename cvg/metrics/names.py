@@ -5,7 +5,7 @@ from typing import Any
 
 # LPIPS on its standard network is plain `lpips`; the protocol names the network.
 PLAIN_NAMES = {"lpips_alex": "lpips"}
-HIGHER_IS_BETTER = ("psnr", "ssim")
+HIGHER_IS_BETTER = ("psnr", "ssim", "as")  # first words of names
 
 
 def figure_key(metric: str) -> str:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
+from cvg.critic.store import TrainedCritic
 from cvg.frames.samples import Samples
 from cvg.frames.store import FrameStore
 from cvg.metrics.candidates import Candidates, gather_candidates
 from cvg.metrics.evaluate import Evaluation, Networks, common_fps, evaluate_candidates
+from cvg.metrics.more import MoreFigures
 from cvg.metrics.names import figure_key
 from cvg.metrics.scores import Protocol
 from cvg.vqgan.model import Vqgan
@@ -41,19 +42,35 @@ def run_suite(
     vqgan: Vqgan,
     networks: Networks,
     *,
+    critic: TrainedCritic | None = None,
     seed: int,
-    device: torch.device,
 ) -> Suite:
-    """Score the samples of a run beside its baselines and controls."""
+    """Score the samples of a run beside its baselines and controls.
+
+    Args:
+        store: of real frames.
+        samples: of the run.
+        vqgan: on its device.
+        networks: from `load_networks`.
+        critic: of the run, on the same device; without one its figure is left out.
+        seed: of the run.
+    """
+    device = next(vqgan.parameters()).device
     candidates = gather_candidates(store, samples, vqgan, seed=seed, device=device)
+    protocol = _protocol(store, samples, seed=seed)
     evaluations = evaluate_candidates(
         candidates.real,
         paired=candidates.paired,
         unpaired=candidates.unpaired,
-        protocol=_protocol(store, samples, seed=seed),
+        protocol=protocol,
         networks=networks,
         videos=[clip.video for clip in samples.clips],
     )
+    more = MoreFigures(candidates.real, samples.clips, protocol)
+    more.add_copying(evaluations, candidates.paired, store)
+    more.add_told(evaluations, candidates.paired)
+    if critic is not None:
+        more.add_critic(evaluations, candidates.paired, critic, vqgan)
     absent = [*networks.missing, *(text for e in evaluations.values() for text in e.absent)]
     return Suite(
         figures=_nest(evaluations),

@@ -57,6 +57,15 @@ CANDIDATES = (
         optional=True,
     ),
     Candidate(
+        name="control.untold",
+        title="Told nothing",
+        meaning="what the model continued without conditions: do they help?",
+        role="control",
+        paired=True,
+        style="c",
+        optional=True,
+    ),
+    Candidate(
         name="control.reconstruction",
         title="Reconstruction",
         meaning="the true clips through the VQGAN: what its codes alone cost",
@@ -79,6 +88,24 @@ CANDIDATES = (
         role="control",
         paired=False,
         style="e",
+    ),
+    Candidate(
+        name="control.reversed",
+        title="Reversed frames",
+        meaning="the true clips, backwards",
+        role="control",
+        paired=False,
+        style="e",
+        optional=True,
+    ),
+    Candidate(
+        name="control.frozen",
+        title="Frozen frames",
+        meaning="the first frame of the true clips, standing still",
+        role="control",
+        paired=False,
+        style="e",
+        optional=True,
     ),
 )
 SAMPLE = CANDIDATES[0]
@@ -126,6 +153,9 @@ FAMILIES = (
     ("framefd", "Frame FD", "", False, False),
     ("motion_distance", "Motion distance", "grey levels", False, False),
     ("repeated", "Repeated frames", "", False, False),
+    ("critic_auc", "Critic's AUC", "", False, False),
+    ("copied", "Copied", "", False, False),
+    ("as_told", "As told", "", False, False),
 )
 
 

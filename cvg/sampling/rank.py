@@ -13,15 +13,13 @@ import torch
 
 from cvg.conditions.condition import Condition
 from cvg.config import DrawParams
-from cvg.critic.judge import judge
+from cvg.critic.score import score
 from cvg.critic.sight import Sight
 from cvg.critic.store import TrainedCritic
 from cvg.errors import UserError
 from cvg.sampling.models import Models
 from cvg.sampling.rollout import Frames, Rollout, Task, in_force, roll_out
-from cvg.tensors import Float, Int64, Tensor
-
-CLIPS_AT_ONCE = 32
+from cvg.tensors import Int64, Tensor
 
 
 def roll_out_best(
@@ -100,28 +98,6 @@ class Ranker:
         scores = score(self._critic, self._sight, seen, told)
         chosen = scores.unflatten(0, (-1, self._count)).argmax(1)
         return chosen + torch.arange(0, len(scores), self._count, device=chosen.device)
-
-
-@torch.no_grad()
-def score(
-    critic: TrainedCritic, sight: Sight, codes: Frames, conditions: Sequence[Condition]
-) -> Float[Tensor, "b"]:
-    """Give the mean log-odds of videos for being real, over all that the critic looks at.
-
-    Args:
-        critic: trained.
-        sight: what it sees of codes.
-        codes: of the videos, by level, `[b, t, h, w]`.
-        conditions: of each video; what the critic is not told is not looked at.
-    """
-    device = next(iter(codes.values())).device
-    told = critic.conditioning.gather(conditions, frames=1).to(device)
-    parts = []
-    # Decoded frames are large: some videos at a time.
-    for rows in torch.arange(len(conditions), device=device).split(CLIPS_AT_ONCE):
-        pictures = sight.see(sight.look_up({level: grids[rows] for level, grids in codes.items()}))
-        parts.append(judge(critic.model, pictures, told.take(rows)).clips.mean(1))
-    return torch.cat(parts)
 
 
 def repeat(task: Task, count: int) -> Task:

@@ -17,6 +17,7 @@ from cvg.sampling.models import Models
 from cvg.sampling.rank import roll_out_best
 from cvg.sampling.rollout import Task
 from cvg.segments import Window, Windows
+from cvg.tensors import UInt8
 from cvg.transformer.conditioning import known_conditions
 
 VIDEOS_AT_ONCE = 32
@@ -59,27 +60,48 @@ def sample_clips(
     clips = [_describe(window) for window in windows]
     _warn_of_shortage(len(clips), settings)
     _warn_of_unknown_words(clips, models, settings)
-    samples = Samples(
-        frames=np.stack([frames.window(w.segment, w.start, w.length) for w in windows]),
+    real = np.stack([frames.window(w.segment, w.start, w.length) for w in windows])
+    told = [settings]
+    if settings.untold and set(settings.conditions) & set(models.conditioning.kinds):
+        told.append(settings.model_copy(update={"conditions": []}))
+    predicted = settings.frames - settings.context_frames - settings.goal
+    with Steps("sample", total=predicted * len(windows) * len(told)) as steps:
+        writer = _Writer(models, codes, seed=seed, steps=steps)
+        videos = [writer.continue_all(real, windows, one) for one in told]
+    return Samples(
+        frames=videos[0],
         clips=clips,
         context_frames=settings.context_frames,
         goal=settings.goal,
         vqgan_hash=codes.vqgan_hash,
+        untold=videos[1] if len(videos) > 1 else None,
     )
-    # What is given stays as it is: what the codes make of it is no prediction.
-    first = settings.context_frames
-    with Steps("sample", total=(settings.frames - first - settings.goal) * len(windows)) as steps:
+
+
+class _Writer:
+    """Continues clips, some at a time."""
+
+    def __init__(self, models: Models, codes: CodeStore, *, seed: int, steps: Steps) -> None:
+        self._models, self._codes, self._seed, self._steps = models, codes, seed, steps
+
+    def continue_all(
+        self,
+        real: UInt8[np.ndarray, "n t h w 3"],
+        windows: Sequence[Window],
+        settings: SampleParams,
+    ) -> UInt8[np.ndarray, "n t h w 3"]:
+        """Continue windows; what is given stays as it is: its codes predict nothing."""
+        videos, first = real.copy(), settings.context_frames
         for start in range(0, len(windows), VIDEOS_AT_ONCE):
             part = slice(start, start + VIDEOS_AT_ONCE)
-            task = continuation(models, codes, windows[part], settings)
+            task = continuation(self._models, self._codes, windows[part], settings)
             written = []
-            for frame in roll_out_best(models, task, settings, seed=seed):
+            for frame in roll_out_best(self._models, task, settings, seed=self._seed):
                 written.append(frame)
-                steps.advance(len(task.names))
-            samples.frames[part, first : first + len(written)] = decode_frames(
-                models.vqgan, written
-            )
-    return samples
+                self._steps.advance(len(task.names))
+            end = first + len(written)
+            videos[part, first:end] = decode_frames(self._models.vqgan, written)
+        return videos
 
 
 def continuation(

@@ -86,7 +86,7 @@ def samples(store):
 
 @pytest.fixture
 def suite(store, samples, vqgan):
-    return run_suite(store, samples, vqgan, Networks(missing=("fvd: no",)), seed=0, device=CPU)
+    return run_suite(store, samples, vqgan, Networks(missing=("fvd: no",)), seed=0)
 
 
 def test_true_clips_are_the_windows_that_samples_continue(store, samples):
@@ -111,16 +111,14 @@ def test_a_goal_is_not_scored_and_has_a_baseline_of_its_own(store, samples, vqga
     true = true_clips(store, samples)
     halfway = (true[:, CONTEXT - 1].astype(float) + true[:, -1]) / 2
     assert np.abs(fade[:, 3] - halfway).max() <= 0.5
-    suite = run_suite(store, goal, vqgan, Networks(), seed=0, device=CPU)
+    suite = run_suite(store, goal, vqgan, Networks(), seed=0)
     assert "cross_fade" in suite.figures["baseline"]
     assert {score["protocol"]["goal"] for score in suite.scores} == {True}
     assert {score["protocol"]["frames"] for score in suite.scores} == {FRAMES - 1}
 
 
 def test_without_context_there_is_no_baseline(store, samples, vqgan):
-    suite = run_suite(
-        store, replace(samples, context_frames=0), vqgan, Networks(), seed=0, device=CPU
-    )
+    suite = run_suite(store, replace(samples, context_frames=0), vqgan, Networks(), seed=0)
     assert "baseline" not in suite.figures
     assert "psnr" in suite.figures["sample"]
 
@@ -206,3 +204,35 @@ def test_damaged_samples_are_refused(samples, tmp_path):
     (tmp_path / "samples.npy").write_bytes(b"no array")
     with pytest.raises(UserError, match=r"samples\.npy: not readable"):
         load_samples(tmp_path)
+
+
+def test_what_was_told_nothing_is_a_control(store, samples, vqgan, tmp_path):
+    untold = replace(samples, untold=255 - samples.frames)
+    untold.untold[:, :CONTEXT] = samples.frames[:, :CONTEXT]
+    save_samples(tmp_path, untold)
+    loaded = load_samples(tmp_path)
+    assert (loaded.untold == untold.untold).all()
+    figures = run_suite(store, loaded, vqgan, Networks(), seed=0).figures
+    assert figures["control"]["untold"]["psnr"] != figures["sample"]["psnr"]
+
+
+def test_the_controls_are_the_real_clips_in_other_orders(store, samples, vqgan):
+    found = gather_candidates(store, samples, vqgan, seed=0, device=CPU)
+    assert (found.unpaired["control.reversed"][:, ::-1] == found.real).all()
+    assert (found.unpaired["control.frozen"] == found.real[:, :1]).all()
+    shuffled = found.unpaired["control.shuffled"]
+    assert (np.sort(shuffled, axis=1) == np.sort(found.real, axis=1)).all()
+
+
+def test_copies_are_counted(store, samples, vqgan):
+    figures = run_suite(store, samples, vqgan, Networks(), seed=0).figures
+    assert figures["baseline"]["nearest"]["copied"] == 1
+    assert figures["sample"]["copied"] < 1
+    assert "copied" not in figures["control"]["reconstruction"]
+
+
+def test_captions_of_made_shapes_are_read(store, samples, vqgan):
+    clips = [replace(clip, caption="a red circle moves up fast") for clip in samples.clips]
+    figures = run_suite(store, replace(samples, clips=clips), vqgan, Networks(), seed=0).figures
+    assert figures["sample"]["as_told"] == 0  # noise shows no circle
+    assert "as_told" not in run_suite(store, samples, vqgan, Networks(), seed=0).figures["sample"]

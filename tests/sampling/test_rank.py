@@ -7,11 +7,12 @@ import torch
 
 from cvg.conditions.condition import Condition
 from cvg.critic.model import Critic, CriticShape, Judgement
+from cvg.critic.score import score
 from cvg.critic.sight import Sight
 from cvg.critic.store import TrainedCritic
 from cvg.errors import UserError
 from cvg.sampling.models import Models
-from cvg.sampling.rank import repeat, roll_out_best, score
+from cvg.sampling.rank import repeat, roll_out_best
 from cvg.sampling.rollout import Task, roll_out
 
 NAMES = ("a.mp4#0", "b.mp4#4", "c.mp4#9")

@@ -60,6 +60,14 @@ def test_only_the_conditions_that_are_asked_are_told(sample):
     assert not np.array_equal(told.frames, untold.frames)
 
 
+def test_the_same_clips_are_written_once_more_told_nothing(sample):
+    samples, untold = sample(untold=True), sample(conditions=[])
+    assert np.array_equal(samples.untold, untold.frames)
+    assert not np.array_equal(samples.untold, samples.frames)
+    assert untold.untold is None
+    assert sample(untold=False).untold is None
+
+
 def test_the_batch_size_changes_no_pixel(sample, monkeypatch):
     from cvg.sampling import sample as module
 
