@@ -7,6 +7,7 @@ import typer
 
 from cvg.errors import UserError
 from pipeline import (
+    accept,
     check_transformers,
     check_vqgan,
     compare,
@@ -52,6 +53,7 @@ app.command("sample", rich_help_panel=STAGES)(sample.sample)
 app.command("evaluate", rich_help_panel=STAGES)(evaluate.evaluate)
 app.command("report", rich_help_panel=STAGES)(report.report)
 app.command("figures", rich_help_panel=TOOLS)(figures.figures)
+app.command("accept", rich_help_panel=TOOLS)(accept.accept)
 app.command("compare", rich_help_panel=TOOLS)(compare.compare)
 app.add_typer(data.app, name="data", rich_help_panel=TOOLS)
 app.add_typer(weights.app, name="weights", rich_help_panel=TOOLS)

@@ -1,5 +1,6 @@
 """Stage: everything that was measured -> one page."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from pipeline.stage import (
     resolve_paths,
     stage_run,
 )
+
+COMMAND = "dvc repro"
 
 
 def report(
@@ -25,6 +28,8 @@ def report(
     orders: Annotated[Path | None, path_option("CSV of orders of the codes.")] = None,
     critic: Annotated[Path | None, path_option("Pretrained critic.")] = None,
     finetuning: Annotated[Path | None, path_option("CSV of what fine-tuning changed.")] = None,
+    accepted: Annotated[Path | None, path_option("What `cvg accept` wrote.")] = None,
+    summary: Annotated[Path | None, path_option("Summary in Markdown to write.")] = None,
     out: Annotated[Path | None, path_option("Page to write.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
@@ -42,14 +47,19 @@ def report(
         "orders": orders,
         "critic": critic,
         "finetuning": finetuning,
+        "accepted": accepted,
+        "summary": summary,
         "out": out,
     }
     paths = resolve_paths("report", given, overrides=overrides)
-    out_path = paths.pop("out")
+    out_path, summary_path = paths.pop("out"), paths.pop("summary")
+    from cvg.report.about import describe
     from cvg.report.page import write_report
     from cvg.report.source import SourcePaths
 
     with stage_run("report", sections=[], params_path=params_path, overrides=overrides) as run:
-        write_report(SourcePaths(**paths), out=out_path)
+        about = describe(Path.cwd(), command=COMMAND, device=os.environ.get("CVG_DEVICE", "cpu"))
+        write_report(SourcePaths(**paths), out=out_path, summary=summary_path, about=about)
         run.tracker.log_artifact(out_path)
+        run.tracker.log_artifact(summary_path)
         run.conclude(out_path, {})

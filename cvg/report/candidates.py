@@ -128,6 +128,11 @@ class Metric:
         """Say which way is better."""
         return "higher is better" if self.higher_is_better else "lower is better"
 
+    @property
+    def judges(self) -> bool:
+        """Say whether a better value is a better video."""
+        return self.family not in WARNINGS
+
     def better(self, one: float, other: float) -> bool:
         """Say whether `one` is strictly better than `other`."""
         return one > other if self.higher_is_better else one < other
@@ -152,11 +157,13 @@ FAMILIES = (
     ("kvd", "KVD", "", False, False),
     ("framefd", "Frame FD", "", False, False),
     ("motion_distance", "Motion distance", "grey levels", False, False),
-    ("repeated", "Repeated frames", "", False, False),
-    ("critic_auc", "Critic's AUC", "", False, False),
-    ("copied", "Copied", "", False, False),
     ("as_told", "As told", "", False, False),
+    ("critic_auc", "Critic's AUC", "", False, False),
+    ("repeated", "Repeated frames", "", False, False),
+    ("copied", "Copied", "", False, False),
 )
+# These warn of a fault that good videos may have too; they say nothing of how good others are.
+WARNINGS = ("repeated", "copied", "critic_auc")
 
 
 def metrics_of(keys: Iterable[str]) -> list[Metric]:

@@ -11,6 +11,8 @@ from markupsafe import Markup
 from cvg.files import replacing_file
 from cvg.report import charts
 from cvg.report.ablation import ablation_table
+from cvg.report.about import About
+from cvg.report.accepted import since_accepted
 from cvg.report.candidates import CANDIDATES
 from cvg.report.critic import FINETUNING, critic_charts, critic_table, finetune_charts
 from cvg.report.curves import code_charts, horizon_charts, transformer_charts, vqgan_charts
@@ -34,6 +36,7 @@ from cvg.report.details import (
 )
 from cvg.report.gates import flips_sentence, gate_lines, missed_sentences
 from cvg.report.levels import grids_sentence, writers_sentence
+from cvg.report.markdown import markdown
 from cvg.report.pictures import contact_sheet, films, overview, strips
 from cvg.report.source import Source, SourcePaths, read_source
 from cvg.report.summary import interval_sentence, main_table, run_sentence, training_sentence
@@ -45,23 +48,31 @@ FILMS_PER_SECOND = 6  # frames; slower than life, so that single frames can be s
 LARGE = 192  # pixels on a wide screen, at most, of a frame that moves
 
 
-def write_report(paths: SourcePaths, *, out: Path) -> None:
+def write_report(
+    paths: SourcePaths, *, out: Path, summary: Path | None = None, about: About | None = None
+) -> None:
     """Write the page; the same inputs give the same bytes.
 
     Args:
         paths: what the other stages wrote.
         out: the page to write.
+        summary: the same in short, in Markdown; None writes none.
+        about: what makes it.
 
     Raises:
         UserError: an input is missing or cannot be read.
     """
-    page = render(read_source(paths))
-    with replacing_file(out) as temporary:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
+    source = read_source(paths)
+    texts = {out: render(source, about)}
+    if summary is not None:
+        texts[summary] = markdown(source, about)
+    for path, text in texts.items():
+        with replacing_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def render(source: Source) -> str:
-    """Give the page as HTML."""
+def render(source: Source, about: About | None = None) -> str:
+    """Give the page as HTML; `about` says what made it."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -78,6 +89,7 @@ def render(source: Source) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         candidates=CANDIDATES,
         drawing=charts,
+        about=about,
         **_content(source),
         **_data(source),
         **_vqgan(source),
@@ -91,6 +103,7 @@ def _content(source: Source) -> dict[str, Any]:
     return {
         "run_sentence": run_sentence(source),
         "verdict": judge(source),
+        "since": since_accepted(source),
         "table": main_table(source),
         "interval_sentence": interval_sentence(scores),
         "absent": list(dict.fromkeys([*source.absent, *source.check.absent])),

@@ -1,4 +1,19 @@
 "use strict";
+// Dark or light: as the system says, until someone chooses.
+(() => {
+  const button = document.getElementById("theme");
+  const root = document.documentElement;
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (root.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
+  const describe = () => { button.textContent = isDark() ? "Light" : "Dark"; };
+  button.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    describe();
+  });
+  system.addEventListener("change", describe);
+  describe();
+  button.hidden = false;
+})();
 // The films play without this script; it adds the controls.
 (() => {
   const player = document.getElementById("player");
@@ -50,6 +65,12 @@
   part("frame").addEventListener("input", (event) => show(Number(event.target.value) - 1));
   part("speed").addEventListener("change", (event) => {
     each((one) => { one.playbackRate = Number(event.target.value); });
+  });
+  const keys = { j: () => show(current() - 1), k: () => set(!playing), l: () => show(current() + 1) };
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target instanceof HTMLSelectElement;
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    keys[event.key]?.();
   });
   player.hidden = false;
   set(playing);

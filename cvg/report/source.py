@@ -77,6 +77,7 @@ class Source:
     orders: list[Row]
     critic: Mapping[str, Any]  # figures of the critic; empty where there is none
     finetuning: list[Row]
+    accepted: Mapping[str, Any]  # the figures of an accepted run, and which it was; may be empty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,7 @@ class SourcePaths:
         orders: CSV of the orders of codes beside each other, or None.
         critic: the pretrained critic, or None.
         finetuning: CSV of what fine-tuning changed, or None.
+        accepted: JSON file of the figures of the last accepted run, or None.
     """
 
     frames: Path
@@ -108,6 +110,7 @@ class SourcePaths:
     orders: Path | None = None
     critic: Path | None = None
     finetuning: Path | None = None
+    accepted: Path | None = None
 
 
 def read_source(paths: SourcePaths) -> Source:
@@ -144,6 +147,7 @@ def read_source(paths: SourcePaths) -> Source:
         orders=_read_rows(paths.orders) if paths.orders else [],
         critic=read_json(paths.critic / "figures.json") if paths.critic else {},
         finetuning=_read_rows(paths.finetuning) if paths.finetuning else [],
+        accepted=read_json(paths.accepted) if paths.accepted else {},
     )
 
 

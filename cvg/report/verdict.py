@@ -10,6 +10,8 @@ from cvg.report.summary import Intervals, intervals_of
 
 Outcome = Literal["beats", "mixed", "loses"]
 
+BY_FEATURES = ("fvd", "kvd", "framefd")  # distances of sets, which need care
+
 SPOKEN = {
     "baseline.repeat_last": "repeating the last frame",
     "baseline.nearest": "the nearest training clip",
@@ -40,6 +42,8 @@ def judge(source: Source) -> Verdict:
     wins: dict[str, list[bool]] = {baseline.name: [] for baseline in BASELINES}
     findings: list[Finding] = []
     for metric in clip_metrics(source.figures):
+        if not metric.judges:
+            continue
         values = _values(source.figures, metric)
         rivals = [one for one in BASELINES if one.name in values]
         if SAMPLE.name not in values or not rivals:
@@ -115,14 +119,17 @@ def _cautions(source: Source) -> list[str]:
     """Say what the controls and the notes of the protocol tell about the figures."""
     found: list[str] = []
     for metric in clip_metrics(source.figures):
-        if metric.paired:
+        if metric.family not in BY_FEATURES:
             continue
         real = figure(source.figures, f"control.real_vs_real.{metric.key}")
         shuffled = figure(source.figures, f"control.shuffled.{metric.key}")
         if real is not None and shuffled is not None:
             found.append(_time_sentence(metric, real=real, shuffled=shuffled))
     notes = [
-        f"{score['metric'].upper()}: {note}." for score in source.scores for note in score["notes"]
+        f"{score['metric'].upper()}: {note}."
+        for score in source.scores
+        if score["metric"].partition("_")[0] in BY_FEATURES
+        for note in score["notes"]
     ]
     return [*found, *dict.fromkeys(notes)]
 

@@ -15,13 +15,16 @@ app.command()(report)
 
 
 def options(paths, out):
-    given = {name: path for name, path in vars(paths).items() if path} | {"out": out}
+    given = {name: path for name, path in vars(paths).items() if path}
+    given |= {"out": out, "summary": out.with_name("report.md")}
     return [word for name, path in given.items() for word in (f"--{name}", str(path))]
 
 
 def test_page_is_written_and_its_path_said(root, tmp_path):
     out = tmp_path / "page.html"
-    paths = write_run(tmp_path, ablation="name,lpips\nplain,0.2\n", critic={"auc_frozen": 0.9})
+    paths = write_run(
+        tmp_path, ablation="name,lpips\nplain,0.2\n", critic={"auc_frozen": 0.9}, accepted={}
+    )
     words = ["--params", str(root / "params.yaml"), *options(paths, out)]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
@@ -38,6 +41,7 @@ def test_paths_that_are_not_given_are_those_of_dvc_yaml(root, tmp_path, monkeypa
         orders="order\nraster\n",
         critic={"auc_frozen": 0.9},
         finetuning="way\nteach\n",
+        accepted={},
     )
     (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
     (tmp_path / "dvc.yaml").write_text((root / "dvc.yaml").read_text())

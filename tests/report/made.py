@@ -86,6 +86,7 @@ def write_run(
     orders=None,
     critic=None,
     finetuning=None,
+    accepted=None,
 ):
     """Write the inputs of the page below `root`; give where they are."""
     videos = [f"video{number}.mp4" for number in range(2)]
@@ -121,6 +122,8 @@ def write_run(
         write_json(root / "data/critic/figures.json", critic)
     if finetuning is not None:
         (root / "reports/finetuning.csv").write_text(finetuning)
+    if accepted is not None:
+        write_json(root / "reports/accepted.json", accepted)
     if ablation is not None:
         (root / "reports/ablation.csv").write_text(ablation)
     return SourcePaths(
@@ -135,6 +138,7 @@ def write_run(
         orders=root / "reports/orders.csv" if orders is not None else None,
         critic=root / "data/critic" if critic is not None else None,
         finetuning=root / "reports/finetuning.csv" if finetuning is not None else None,
+        accepted=root / "reports/accepted.json" if accepted is not None else None,
     )
 
 

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import html
+import json
 import re
 import shutil
 import subprocess
@@ -13,6 +15,9 @@ import pytest
 from cvg.errors import UserError
 from cvg.files import write_json
 from cvg.report import data
+from cvg.report.about import About
+from cvg.report.accepted import since_accepted
+from cvg.report.markdown import markdown
 from cvg.report.page import render, write_report
 from cvg.report.source import read_source
 
@@ -312,12 +317,35 @@ def test_nothing_sticks_out_of_a_phone(made, tmp_path):
     )
     page = tmp_path / "index.html"
     write_report(paths, out=page)
-    # A window cannot be as narrow as a phone; a frame can.
-    frame = tmp_path / "frame.html"
+    inner, needed = looked_at(
+        page,
+        "const root = phone.contentDocument.documentElement;"
+        "return [root.clientWidth, root.scrollWidth]",
+    )
+    assert 300 < inner <= 390
+    assert needed <= inner
+
+
+def looked_at(page, script):
+    """Open a page as on a phone, run a script beside it, and give what that returns.
+
+    A window cannot be as narrow as a phone; a frame can. The script reaches the page as people do:
+    by its controls.
+    """
+    frame = page.with_name("frame.html")
     frame.write_text(
         f"<iframe id=phone src='{page.as_uri()}' width=390 height=800></iframe><script>"
-        "onload=()=>{const root=document.getElementById('phone').contentDocument.documentElement;"
-        "document.title=root.clientWidth+' '+root.scrollWidth}</script>"
+        "const errors = [], wait = (ms) => new Promise((done) => setTimeout(done, ms));"
+        "onload = async () => {"
+        "  const phone = document.getElementById('phone');"
+        "  const within = (id) => phone.contentDocument.getElementById(id);"
+        "  phone.contentWindow.addEventListener('error', (e) => errors.push(e.message));"
+        "  phone.contentDocument.addEventListener('securitypolicyviolation',"
+        "    (e) => errors.push(`policy: ${e.blockedURI}`));"
+        "  try { const found = await (async () => {" + script + "})();"
+        "    document.title = JSON.stringify({found, errors}); }"
+        "  catch (error) { document.title = JSON.stringify({errors: [String(error)]}); }"
+        "}</script>"
     )
     command = [
         CHROMIUM,
@@ -329,12 +357,140 @@ def test_nothing_sticks_out_of_a_phone(made, tmp_path):
         "--disable-component-update",
         "--disable-sync",
         "--allow-file-access-from-files",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=2000",
+        "--enable-logging=stderr",
+        f"--user-data-dir={page.with_name('profile')}",
+        "--virtual-time-budget=4000",
         "--dump-dom",
         frame.as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    inner, needed = re.search(r"<title>(\d+) (\d+)</title>", done.stdout).groups()
-    assert 300 < int(inner) <= 390
-    assert int(needed) <= int(inner)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=90)
+    assert "CONSOLE" not in done.stderr
+    result = json.loads(html.unescape(re.search("<title>(.*)</title>", done.stdout)[1]))
+    assert result["errors"] == []
+    return result["found"]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_the_controls_do_what_they_say(made, tmp_path):
+    page = tmp_path / "index.html"
+    write_report(made["write_run"](tmp_path), out=page)
+    found = looked_at(
+        page,
+        """
+        const style = (element) => phone.contentWindow.getComputedStyle(element);
+        const frame = () => Number(within("frame").value);
+        const key = (name) => phone.contentDocument.dispatchEvent(
+            new KeyboardEvent("keydown", {key: name, bubbles: true}));
+        const films = [...phone.contentDocument.querySelectorAll(".film")];
+        const paper = () => style(phone.contentDocument.body).backgroundColor;
+        const result = {paper: [paper()], theme: [within("theme").textContent]};
+        for (let i = 0; i < 2; i++) {
+          within("theme").click();
+          result.paper.push(paper());
+          result.theme.push(within("theme").textContent);
+        }
+        result.play = [within("play").textContent];
+        within("play").click();
+        result.play.push(within("play").textContent);
+        const before = frame();
+        within("on").click();
+        result.on = frame() - before;
+        within("back").click();
+        result.back = frame() - before;
+        key("l"); key("l");
+        result.keys = frame() - before;
+        key("j");
+        result.keyBack = frame() - before;
+        const slider = within("frame");
+        slider.value = "2";
+        slider.dispatchEvent(new Event("input"));
+        result.where = within("where").textContent;
+        result.together = new Set(films.map((film) => style(film).backgroundPositionX)).size;
+        key("k");
+        result.play.push(within("play").textContent);
+        const strips = phone.contentDocument.querySelector(".all");
+        result.every = [style(strips).display];
+        within("every").click();
+        result.every.push(style(strips).display);
+        return result;
+        """,
+    )
+    count = made["FRAMES"]
+    assert found["theme"][0] == found["theme"][2] != found["theme"][1]
+    assert found["paper"][0] == found["paper"][2] != found["paper"][1]
+    assert found["play"] == ["Pause", "Play", "Pause"]
+    assert found["on"] % count == 1
+    assert found["back"] == 0
+    assert found["keys"] % count == 2
+    assert found["keyBack"] % count == 1
+    assert found["where"].startswith(f"frame 2 of {count}")
+    assert found["together"] == 1
+    assert found["every"] == ["none", "block"]
+
+
+ABOUT = About(
+    commit="0123456789abcdef",
+    changed=True,
+    command="dvc repro",
+    lines=(("Python", "3.11"), ("Packages", "torch 2")),
+)
+
+
+def test_what_made_it_is_told(source_of):
+    text = visible(render(source_of(), ABOUT))
+    assert "0123456789ab, and changes since" in text
+    assert "torch 2" in text
+
+
+def test_the_summary_has_verdict_figures_and_what_made_it(source_of):
+    text = markdown(source_of(absent=["fvd is left out: no network"]), ABOUT)
+    assert text.startswith("# Report\n")
+    assert "**The samples beat" in text
+    assert re.search(r"\| Sample \| .*24", text)
+    assert "- fvd is left out: no network" in text
+    assert "- Commit: 0123456789ab, and changes since" in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len({row.count("|") for row in rows}) == 1
+
+
+def test_the_summary_is_safe_to_paste(source_of):
+    text = markdown(source_of(absent=[ATTACK, "a | b\nc"]))
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "- a \\| b c" in text
+
+
+def test_the_last_accepted_run_is_compared_with(source_of, made):
+    before = json.loads(json.dumps(made["nested"](made["FIGURES"])))
+    before["sample"]["psnr"] += 1
+    before["sample"]["fvd"] += 50
+    accepted = {
+        "date": "2026-01-02",
+        "commit": "abc",
+        "protocol": {"clips": 999},
+        "figures": before,
+    }
+    source = source_of(accepted=accepted)
+    verdicts = {change.title: change.verdict for change in since_accepted(source).changes}
+    assert verdicts["Sample, PSNR"] == "worse"
+    assert verdicts["Sample, FVD"] == "better"
+    assert verdicts["Sample, SSIM"] == "same"
+    text = visible(render(source))
+    assert "accepted on 2026-01-02 (abc): 1 figures better, 1 worse" in text
+    assert "The protocols differ in" in text
+    assert "2026-01-02" in markdown(source)
+
+
+def test_without_an_accepted_run_nothing_is_said_of_one(source_of):
+    assert since_accepted(source_of(accepted={})) is None
+    assert "last accepted run" not in visible(render(source_of()))
+
+
+def test_figures_that_warn_judge_nothing(page_of, made):
+    figures = {name: dict(values) for name, values in made["FIGURES"].items()}
+    for name in ("sample", "baseline.repeat_last"):
+        figures[name]["repeated"] = figures[name]["copied"] = 0.25
+    text = page_of(figures=figures)
+    assert "Repeated frames" in visible(text)
+    assert "On Repeated frames" not in text
+    assert "On Copied" not in text
