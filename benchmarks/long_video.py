@@ -17,7 +17,8 @@ import numpy as np
 
 from benchmarks.measure import machine
 from cvg.conditions.condition import Condition
-from cvg.metrics.motion import SAME, changes
+from cvg.frames.pixels import changes
+from cvg.metrics.motion import SAME
 from cvg.sampling.generator import Generator, Request
 
 SPAN = 100  # frames

@@ -353,6 +353,7 @@ class DrawParams(Section):
     packing: Packing
     best_of: Positive
     best_every: Positive
+    motion_weight: NonNegative
 
 
 class SampleParams(DrawParams):

@@ -25,7 +25,7 @@ class Wish:
         fakes: of generated ones, one sample a condition in each.
         paired: whether clips of the same name belong together.
         protocol: name of a published one, which leaves nothing else to be chosen.
-        frames: of a clip.
+        frames: of a clip; of an array all, of videos 16 where nothing was said.
         stride: every n-th frame.
         size: pixels.
         fit: how frames come to be square.
@@ -89,11 +89,11 @@ def evaluate_videos(wish: Wish, *, scores: Path | None, out: Path | None) -> Non
 
 
 def _cut(wish: Wish, preset: "Published | None") -> "Cut":
-    from cvg.metrics.folders import Cut
+    from cvg.metrics.folders import Cut, array_frames
 
     if preset is None:
         return Cut(
-            frames=wish.frames or FRAMES,
+            frames=wish.frames or array_frames(wish.real) or FRAMES,
             stride=wish.stride or 1,
             size=wish.size,
             fit=wish.fit,

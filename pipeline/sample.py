@@ -116,8 +116,10 @@ def sample(
 
 
 def _sample_held_out(run: StageRun, paths: dict[str, Path]) -> None:
+    import numpy as np
+
     from cvg.files import replacing_folder
-    from cvg.frames.samples import save_samples
+    from cvg.frames.samples import TRUTH, save_samples, true_clips
     from cvg.frames.store import FrameStore
     from cvg.sampling.models import open_codes
     from cvg.sampling.sample import sample_clips
@@ -129,6 +131,7 @@ def _sample_held_out(run: StageRun, paths: dict[str, Path]) -> None:
     samples = sample_clips(models, codes, frames, settings, seed=run.params.seed)
     with replacing_folder(paths["out"], marker="samples.json") as folder:
         save_samples(folder, samples)
+        np.save(folder / TRUTH, true_clips(frames, samples))
         for path in write_videos(folder, samples, store=frames, fps=settings.fps):
             run.tracker.log_artifact(path, "samples")
     run.conclude(paths["out"], {"clips": len(samples.clips)})

@@ -10,8 +10,8 @@ from jaxtyping import UInt8
 from cvg.codes.store import CodeStore
 from cvg.conditions.condition import Condition
 from cvg.config import SampleParams
+from cvg.frames.pixels import changes
 from cvg.frames.store import FrameStore
-from cvg.metrics.motion import changes
 from cvg.sampling.generator import Generator, Request
 from cvg.segments import Segment
 from cvg.shapes.grammar import parse

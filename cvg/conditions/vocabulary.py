@@ -112,6 +112,17 @@ class Vocabulary:
         near = None if fps is None else self.rate_near(fps)
         return NO_RATE if near is None else self._first_rate + self.rates.index(near)
 
+    def range_of(self, bucket: int | None) -> tuple[float, float]:
+        """Give the least and the largest mean change of a bucket; everything where there is none.
+
+        >>> Vocabulary(motion_edges=(2.0, 5.0)).range_of(3)
+        (5.0, inf)
+        """
+        if bucket is None or not 1 <= bucket <= self.num_buckets:
+            return 0.0, math.inf
+        edges = (0.0, *(self.motion_edges or ()), math.inf)
+        return edges[bucket - 1], edges[bucket]
+
     def _motion_number(self, bucket: int | None) -> int:
         if bucket is None or not 1 <= bucket <= self.num_buckets:
             return NO_MOTION

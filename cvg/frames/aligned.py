@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from cvg.frames.pixels import changes
 from cvg.frames.store import FrameStore
 from cvg.segments import Segment
 
@@ -75,8 +76,7 @@ class Aligned:
 
     def _motion(self, segment: Segment, start: int, count: int) -> Float32[np.ndarray, "t"]:
         before = min(start, 1)
-        frames = self._store.window(segment, start - before, count + before).astype(np.int16)
-        change = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3), dtype=np.float64)
+        change = changes(self._store.window(segment, start - before, count + before))
         missing = np.full(count - len(change), np.nan)
         return np.concatenate([missing, change]).astype(np.float32)
 

@@ -1,5 +1,8 @@
 """The one door between stored bytes and the numbers that networks see."""
 
+from itertools import pairwise
+
+import numpy as np
 import torch
 from einops import rearrange
 
@@ -26,3 +29,10 @@ def to_channels_first(frames: Tensor) -> Tensor:
 def to_channels_last(frames: Tensor) -> Tensor:
     """Move the colours behind rows and columns, as they are stored: `... h w c`."""
     return rearrange(frames, "... c h w -> ... h w c")
+
+
+def changes(video: UInt8[np.ndarray, "t h w 3"]) -> Float[np.ndarray, "_"]:
+    """Give the mean absolute change from each frame to the next, grey levels of 0 to 255."""
+    return np.array(
+        [np.abs(after.astype(np.int16) - before).mean() for before, after in pairwise(video)]
+    )

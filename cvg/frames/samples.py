@@ -11,6 +11,7 @@ from cvg.frames.store import FrameStore
 
 ARRAY = "samples.npy"
 UNTOLD = "untold.npy"
+TRUTH = "truth.npy"  # the real clips, for those who score by other programs
 HEADER = "samples.json"
 
 

@@ -7,8 +7,9 @@ from itertools import pairwise
 import numpy as np
 from scipy.stats import wasserstein_distance
 
+from cvg.frames.pixels import changes
 from cvg.metrics.evaluate import Networks, PerFrame, paired_metrics
-from cvg.metrics.motion import SAME, changes
+from cvg.metrics.motion import SAME
 from cvg.tensors import UInt8
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from cvg.errors import UserError
 from cvg.metrics.clips import Clips
+from cvg.metrics.inspect import require_clips
 from cvg.seeding import derive_seed
 from cvg.tensors import UInt8
 from cvg.videos.arrays import SUFFIX
@@ -132,6 +133,13 @@ def open_clips(path: Path, cut: Cut) -> NamedClips:
     return NamedClips(names, ClipFolder(sources, cut))
 
 
+def array_frames(path: Path) -> int | None:
+    """Give the frames of the clips of an array; None where it is a folder."""
+    if path.suffix.lower() != SUFFIX or not path.is_file():
+        return None
+    return _load(path).shape[1]
+
+
 def _is_source(entry: Path) -> bool:
     if entry.name.startswith("."):
         return False
@@ -140,16 +148,17 @@ def _is_source(entry: Path) -> bool:
     return entry.suffix.lower() in VIDEO_SUFFIXES | {SUFFIX}
 
 
-def _array(path: Path, cut: Cut) -> np.ndarray:
+def _load(path: Path) -> np.ndarray:
     try:
         clips = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as an array ({error})") from error
-    if clips.ndim != 5 or clips.shape[-1] != 3 or clips.dtype != np.uint8:
-        raise UserError(
-            f"{path}: found {clips.dtype} of {list(clips.shape)}; expected uint8 of clips, frames, "
-            "height, width and 3 colours, 0 to 255 (round colours, do not cut them off)"
-        )
+    require_clips(str(path), clips)
+    return clips
+
+
+def _array(path: Path, cut: Cut) -> np.ndarray:
+    clips = _load(path)
     if clips.shape[1] < cut.span:
         raise UserError(
             f"{path}: its clips have {clips.shape[1]} frames; expected {cut.span} or more "

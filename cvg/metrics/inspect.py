@@ -5,8 +5,9 @@ import hashlib
 import numpy as np
 
 from cvg.errors import UserError
+from cvg.frames.pixels import changes
 from cvg.metrics.clips import Clips, rows_at_once
-from cvg.metrics.motion import SAME, changes
+from cvg.metrics.motion import SAME
 
 BLACK = 2  # grey levels of 0 to 255; compression leaves noise
 STILL_SHARE = 0.5
@@ -28,7 +29,9 @@ def inspect_clips(name: str, clips: Clips) -> list[str]:
     brightest = 0
     number = 0
     for rows in rows_at_once(len(clips)):
-        for clip in _checked(name, clips[rows]):
+        batch = clips[rows]
+        require_clips(name, batch)
+        for clip in batch:
             brightest = max(brightest, int(clip.max()))
             black += int(clip.max() <= BLACK)
             still += int(len(clip) > 1 and (changes(clip) < SAME).all())
@@ -58,10 +61,14 @@ def inspect_clips(name: str, clips: Clips) -> list[str]:
     return sentences
 
 
-def _checked(name: str, clips: np.ndarray) -> np.ndarray:
+def require_clips(name: str, clips: np.ndarray) -> None:
+    """Refuse arrays of another type or layout.
+
+    Raises:
+        UserError: they are no uint8 `[n, t, h, w, 3]`.
+    """
     if clips.ndim != 5 or clips.shape[-1] != 3 or clips.dtype != np.uint8:
         raise UserError(
             f"{name}: found {clips.dtype} of {list(clips.shape)}; expected uint8 of clips, frames, "
             "height, width and 3 colours, 0 to 255 (round colours, do not cut them off)"
         )
-    return clips

@@ -1,13 +1,13 @@
 """How much changes from frame to frame, and what videos stand still; no network is needed."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from scipy.stats import wasserstein_distance
 
+from cvg.frames.pixels import changes
 from cvg.metrics.clips import Clips, rows_at_once
-from cvg.tensors import Float, UInt8
+from cvg.tensors import Float
 
 # Bytes of a frame that differ by less than this on average are the same picture.
 SAME = 0.5  # grey levels
@@ -47,13 +47,6 @@ def compare_motion(real: Clips, other: Clips, *, first: int) -> MotionComparison
         },
         per_clip={"motion": found.mean(axis=1)},
         sentence=f"mean change {found.mean():.2f} grey levels, of the real clips {true.mean():.2f}",
-    )
-
-
-def changes(video: UInt8[np.ndarray, "t h w 3"]) -> Float[np.ndarray, "t-1"]:
-    """Give the mean absolute change from each frame to the next, grey levels of 0 to 255."""
-    return np.array(
-        [np.abs(after.astype(np.int16) - before).mean() for before, after in pairwise(video)]
     )
 
 

@@ -2,8 +2,10 @@
 
 Every few frames the likeliest real one of the candidates of a video takes the place of the others,
 and all go on from there in ways of their own. So videos of any length can be ranked in constant
-memory. With one block as long as the video it is rejection sampling of whole clips (as in Razavi et
-al. 2019, arXiv:1906.00446, sec. 3.4, by a classifier).
+memory. Where an amount of motion is asked, candidates that leave its range are put back: the critic
+says what is real, a measure beside it what was asked. With one block as long as the video it is
+rejection sampling of whole clips (as in Razavi et al. 2019, arXiv:1906.00446, sec. 3.4, by a
+classifier).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +19,11 @@ from cvg.critic.score import score
 from cvg.critic.sight import Sight
 from cvg.critic.store import TrainedCritic
 from cvg.errors import UserError
+from cvg.frames.pixels import changes
+from cvg.sampling.decode import decode_frames
 from cvg.sampling.models import Models
 from cvg.sampling.rollout import Frames, Rollout, Task, in_force, roll_out
-from cvg.tensors import Int64, Tensor
+from cvg.tensors import Float, Int64, Tensor
 
 
 def roll_out_best(
@@ -55,6 +59,8 @@ class Ranker:
         self._critic = _require_critic(models, task)
         self._sight = Sight(vqgan=models.vqgan, input=self._critic.input)
         self._task, self._count, self._every = task, settings.best_of, settings.best_every
+        self._motion_weight = settings.motion_weight
+        self._range_of = models.conditioning.vocabulary.range_of
         self.candidates = repeat(task, settings.best_of)
         self._before = self._last(self.candidates.context or {})
 
@@ -96,8 +102,22 @@ class Ranker:
             return torch.arange(0, len(self.candidates.names), self._count)
         told = in_force(self.candidates.conditions, self.candidates.changes, frame=frame)
         scores = score(self._critic, self._sight, seen, told)
+        if self._motion_weight and any(condition.motion for condition in told):
+            scores = scores - self._motion_weight * self._beyond_range(seen, told)
         chosen = scores.unflatten(0, (-1, self._count)).argmax(1)
         return chosen + torch.arange(0, len(scores), self._count, device=chosen.device)
+
+    def _beyond_range(self, seen: Frames, told: Sequence[Condition]) -> Float[Tensor, "b"]:
+        """Measure how far mean changes are outside of what is asked, grey levels."""
+        count = next(iter(seen.values())).shape[1]
+        frames = [{level: grids[:, t] for level, grids in seen.items()} for t in range(count)]
+        beyond = []
+        for video, condition in zip(decode_frames(self._sight.vqgan, frames), told, strict=True):
+            low, high = self._range_of(condition.motion)
+            change = changes(video).mean()
+            beyond.append(max(low - change, change - high, 0.0))
+        device = next(iter(seen.values())).device
+        return torch.tensor(beyond, dtype=torch.float32, device=device)
 
 
 def repeat(task: Task, count: int) -> Task:

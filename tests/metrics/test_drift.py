@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from cvg.frames.pixels import changes
 from cvg.metrics.drift import measure_drift
 from cvg.metrics.evaluate import Networks
-from cvg.metrics.motion import changes
 
 SIZE = 16
 

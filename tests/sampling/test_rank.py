@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,8 @@ from cvg.critic.score import score
 from cvg.critic.sight import Sight
 from cvg.critic.store import TrainedCritic
 from cvg.errors import UserError
+from cvg.frames.pixels import changes
+from cvg.sampling.decode import decode_frames
 from cvg.sampling.models import Models
 from cvg.sampling.rank import repeat, roll_out_best
 from cvg.sampling.rollout import Task, roll_out
@@ -76,7 +79,9 @@ def stacked(frames):
 
 
 def best(models, task, settings, **changes):
-    chosen = settings.model_copy(update={"best_of": 3, "best_every": 2} | changes)
+    chosen = settings.model_copy(
+        update={"best_of": 3, "best_every": 2, "motion_weight": 0.0} | changes
+    )
     return stacked(roll_out_best(models, task, chosen, seed=0))
 
 
@@ -137,7 +142,7 @@ def test_a_block_goes_on_from_the_one_before_it(make, task, settings):
     from cvg.sampling.rank import Ranker
     from cvg.sampling.rollout import Rollout
 
-    chosen = settings.model_copy(update={"best_of": 3, "best_every": 2})
+    chosen = settings.model_copy(update={"best_of": 3, "best_every": 2, "motion_weight": 0.0})
     ranker = Ranker(models, task, chosen)
     rollout = Rollout(models.transformers, ranker.candidates, chosen, seed=0)
     assert same(stacked(ranker.choose([rollout.write(), rollout.write()], rollout)), first)
@@ -207,3 +212,42 @@ def test_a_choice_needs_a_critic_and_frames_to_look_at(make, task, settings):
         best(models, task, settings)
     with pytest.raises(UserError, match="there is no critic to choose: run train-critic"):
         best(replace(models, critic=None), task, settings)
+
+
+def mean_changes(models, task, written):
+    seen = {level: torch.cat([task.context[level], written[level]], 1) for level in written}
+    count = next(iter(seen.values())).shape[1]
+    frames = [{level: grids[:, t] for level, grids in seen.items()} for t in range(count)]
+    return np.array([changes(video).mean() for video in decode_frames(models.vqgan, frames)])
+
+
+@pytest.mark.parametrize("calm", [True, False])
+def test_the_change_that_is_asked_outweighs_what_the_critic_likes(make, task, settings, calm):
+    models = make()
+    words = models.conditioning.vocabulary
+    bucket = 1 if calm else words.num_buckets
+    told = [replace(condition, motion=bucket) for condition in task.conditions]
+    task = replace(task, conditions=told)
+    free = mean_changes(models, task, best(models, task, settings, best_of=8, motion_weight=0.0))
+    edge = float(np.median(free))
+    words = replace(words, motion_edges=(edge,) * (words.num_buckets - 1))
+    conditioning = replace(models.conditioning, vocabulary=words)
+    transformers = {
+        level: replace(one, conditioning=conditioning) for level, one in models.transformers.items()
+    }
+    models = replace(models, transformers=transformers)
+    kept = mean_changes(models, task, best(models, task, settings, best_of=8, motion_weight=1e4))
+
+    def beyond(found):
+        return np.maximum(found - edge, 0) if calm else np.maximum(edge - found, 0)
+
+    assert beyond(kept).sum() < beyond(free).sum()
+
+
+def test_without_motion_that_is_asked_the_critic_alone_chooses(make, task, settings):
+    models = make()
+    told = [replace(condition, motion=None) for condition in task.conditions]
+    task = replace(task, conditions=told)
+    weights = ({"motion_weight": weight} for weight in (0.0, 1e4))
+    one, other = (best(models, task, settings, best_of=4, **weight) for weight in weights)
+    assert same(one, other)
