@@ -364,7 +364,7 @@ class SampleParams(DrawParams):
     context_frames: Count
     goal: bool
     conditions: list[Kind]
-    untold: bool
+    unconditional: bool
     fps: PositiveFloat
 
     def conflicts(self) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Stage: samples and held-out frames -> figures; or the figures of anyone's videos."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -56,17 +57,40 @@ def evaluate(
         int | None, _of_videos("Pixels; that of the videos if not said.", "--size", min=8)
     ] = None,
     fit: Annotated[
-        Literal["crop", "pad", "squash"], _of_videos("How frames come to be square.", "--fit")
-    ] = "squash",
+        Literal["crop", "pad", "squash"] | None,
+        _of_videos("How frames come to be square; squash if not said.", "--fit"),
+    ] = None,
     context_frames: Annotated[
         int | None, _of_videos("Real frames in front of both.", "--context-frames", min=0)
     ] = None,
     lpips: Annotated[
-        Literal["alex", "vgg"], _of_videos("Network of LPIPS; alex if not said.", "--lpips")
-    ] = "alex",
-    seed: Annotated[int, _of_videos("Of random starts; 0 if not said.", "--seed")] = 0,
+        Literal["alex", "vgg"] | None, _of_videos("Network of LPIPS; alex if not said.", "--lpips")
+    ] = None,
+    seed: Annotated[int | None, _of_videos("Of random starts; 0 if not said.", "--seed")] = None,
 ) -> None:
     """Score the samples beside baselines and controls, or the videos of any model."""
+    videos = {
+        "--fake": fake,
+        "--paired": paired,
+        "--protocol": protocol,
+        "--length": length,
+        "--stride": stride,
+        "--size": size,
+        "--fit": fit,
+        "--context-frames": context_frames,
+        "--lpips": lpips,
+        "--seed": seed,
+    }
+    stage = {
+        "--frames": frames,
+        "--vqgan": vqgan,
+        "--transformer": transformer,
+        "--samples": samples,
+        "--critic": critic,
+        "--health": health,
+        "--set": overrides,
+    }
+    _refuse(stage if real is not None else videos, real=real)
     if real is not None:
         from pipeline.evaluate_videos import Wish, evaluate_videos
 
@@ -80,13 +104,11 @@ def evaluate(
             size=size,
             fit=fit,
             context_frames=context_frames,
-            lpips=lpips,
-            seed=seed,
+            lpips=lpips or "alex",
+            seed=seed or 0,
         )
         evaluate_videos(wish, scores=scores, out=out)
         return
-    if fake:
-        raise UserError("--fake is given without --real: name the real videos too")
     given = {
         "frames": frames,
         "vqgan": vqgan,
@@ -144,3 +166,16 @@ def evaluate(
         run.tracker.log_artifact(paths["out"])
         run.tracker.log_final(flat_figures(figures))
         run.conclude(paths["out"], flat_figures({"sample": figures["sample"]}))
+
+
+def _refuse(options: Mapping[str, Any], *, real: Path | None) -> None:
+    """Refuse options of the other use of this command, which would be ignored."""
+    given = [name for name, value in options.items() if value]
+    if not given:
+        return
+    if real is None:
+        raise UserError(f"{given[0]} is given without --real: name the real videos too")
+    hint = "; the frames of a clip are --length" if given[0] == "--frames" else ""
+    raise UserError(
+        f"{given[0]} is of the stage, and --real scores folders of videos: leave one out{hint}"
+    )

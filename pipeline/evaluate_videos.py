@@ -28,7 +28,7 @@ class Wish:
         frames: of a clip; of an array all, of videos 16 where nothing was said.
         stride: every n-th frame.
         size: pixels.
-        fit: how frames come to be square.
+        fit: how frames come to be square; squash where nothing was said.
         context_frames: real frames in front of both.
         lpips: network of LPIPS.
         seed: of random starts and intervals.
@@ -41,7 +41,7 @@ class Wish:
     frames: int | None
     stride: int | None
     size: int | None
-    fit: Literal["crop", "pad", "squash"]
+    fit: Literal["crop", "pad", "squash"] | None
     context_frames: int | None
     lpips: Literal["alex", "vgg"]
     seed: int
@@ -96,16 +96,22 @@ def _cut(wish: Wish, preset: "Published | None") -> "Cut":
             frames=wish.frames or array_frames(wish.real) or FRAMES,
             stride=wish.stride or 1,
             size=wish.size,
-            fit=wish.fit,
+            fit=wish.fit or "squash",
             seed=wish.seed,
         )
     said = {
+        "--fit": wish.fit,
         "--length": wish.frames,
         "--stride": wish.stride,
         "--size": wish.size,
         "--context-frames": wish.context_frames,
     }
     chosen = [option for option, value in said.items() if value is not None]
+    if wish.paired and preset.starts == "random":
+        raise UserError(
+            f"--protocol {preset.name} begins each clip at a random frame, so clips of two folders "
+            "are no pairs; leave --paired out"
+        )
     if chosen:
         raise UserError(f"--protocol {preset.name} says {chosen[0][2:]} already; leave one out")
     return Cut(
@@ -113,7 +119,7 @@ def _cut(wish: Wish, preset: "Published | None") -> "Cut":
         stride=preset.stride,
         starts=preset.starts,
         size=preset.size,
-        fit=wish.fit,
+        fit=preset.fit,
         seed=wish.seed,
     )
 
@@ -142,8 +148,9 @@ def _protocol(
         frames=cut.frames,
         context_frames=context,
         stride=cut.stride,
+        starts=cut.starts,
         size=real.clips.shape[2],
-        fit=wish.fit,
+        fit=cut.fit,
         fps=None,
         samples=samples,
         seed=wish.seed,
@@ -152,8 +159,8 @@ def _protocol(
         return protocol
     if samples != preset.samples:
         sys.stderr.write(
-            f"WARNING: {preset.name} takes {preset.samples} samples a condition; found {samples}, "
-            "which makes the best of them worse\n"
+            f"WARNING: {preset.name} takes {preset.samples} samples a condition; found {samples}: "
+            "the best of them is not comparable\n"
         )
     return replace(protocol, preset=preset.name, covariance="n" if preset.divide_by_n else "n - 1")
 
@@ -162,7 +169,7 @@ def _print(scores: "Mapping[str, Score]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from cvg.metrics.names import figure_key, higher_is_better
+    from cvg.metrics.names import figure_key, has_direction, higher_is_better
 
     table = Table(title="↑ higher is better, ↓ lower", title_justify="left")
     for heading in ("", "value", "interval, or spread"):
@@ -173,6 +180,6 @@ def _print(scores: "Mapping[str, Score]") -> None:
             beside = f"{score.interval.low:.4g} to {score.interval.high:.4g}"
         elif score.spread is not None:
             beside = f"± {score.spread.deviation:.3g} ({score.spread.of})"
-        arrow = "↑" if higher_is_better(name) else "" if "diversity" in name else "↓"
-        table.add_row(f"{figure_key(name)} {arrow}", f"{score.value:.5g}", beside)
+        arrow = (" ↑" if higher_is_better(name) else " ↓") if has_direction(name) else ""
+        table.add_row(f"{figure_key(name)}{arrow}", f"{score.value:.5g}", beside)
     Console().print(table)

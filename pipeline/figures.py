@@ -28,8 +28,8 @@ def figures(
     )
     clips.add_column("", no_wrap=True)
     for metric in columns:
-        arrow = "↑" if metric.higher_is_better else "↓"
-        clips.add_column(f"{metric.title} {arrow}", justify="right")
+        arrow = (" ↑" if metric.higher_is_better else " ↓") if metric.judges else ""
+        clips.add_column(f"{metric.title}{arrow}", justify="right")
     for candidate in CANDIDATES:
         values = [figure(tree, f"{candidate.name}.{metric.key}") for metric in columns]
         texts = [

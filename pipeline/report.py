@@ -13,8 +13,6 @@ from pipeline.stage import (
     stage_run,
 )
 
-COMMAND = "dvc repro"
-
 
 def report(
     frames: Annotated[Path | None, path_option("Frame store.")] = None,
@@ -58,7 +56,8 @@ def report(
     from cvg.report.source import SourcePaths
 
     with stage_run("report", sections=[], params_path=params_path, overrides=overrides) as run:
-        about = describe(Path.cwd(), command=COMMAND, device=os.environ.get("CVG_DEVICE", "cpu"))
+        command = "dvc repro" if "DVC_STAGE" in os.environ else "cvg report"
+        about = describe(Path.cwd(), command=command, device=os.environ.get("CVG_DEVICE", "cpu"))
         write_report(SourcePaths(**paths), out=out_path, summary=summary_path, about=about)
         run.tracker.log_artifact(out_path)
         run.tracker.log_artifact(summary_path)

@@ -83,14 +83,13 @@ class Judge:
             `motion_off`, by how much it misses it on average, grey levels.
         """
         vocabulary = models.transformers["top"].conditioning.vocabulary
-        edges = (0.0, *(vocabulary.motion_edges or ()), float("inf"))
         windows = self._clips[:: len(self._clips) // ASKED_CLIPS]
         missed = []
-        for bucket, (low, high) in enumerate(pairwise(edges), start=1):
+        for bucket in range(1, vocabulary.num_buckets + 1):
             written = self._write(models, settings, windows, seed=seed, motion=bucket)
             for video in _decode(models, written):
                 change = changes(video[settings.context_frames - 1 :]).mean()
-                missed.append(max(low - change, change - high, 0.0))
+                missed.append(vocabulary.beyond(bucket, float(change)))
         return {
             "motion_as_asked": float(np.mean(np.array(missed) == 0)),
             "motion_off": float(np.mean(missed)),

@@ -112,16 +112,17 @@ class Vocabulary:
         near = None if fps is None else self.rate_near(fps)
         return NO_RATE if near is None else self._first_rate + self.rates.index(near)
 
-    def range_of(self, bucket: int | None) -> tuple[float, float]:
-        """Give the least and the largest mean change of a bucket; everything where there is none.
+    def beyond(self, bucket: int | None, change: float) -> float:
+        """Give by how much a mean change between frames misses a bucket, grey levels.
 
-        >>> Vocabulary(motion_edges=(2.0, 5.0)).range_of(3)
-        (5.0, inf)
+        >>> words = Vocabulary(motion_edges=(2.0, 5.0))
+        >>> words.beyond(3, 4.5), words.beyond(1, 1.0), words.beyond(None, 1.0)
+        (0.5, 0.0, 0.0)
         """
         if bucket is None or not 1 <= bucket <= self.num_buckets:
-            return 0.0, math.inf
+            return 0.0
         edges = (0.0, *(self.motion_edges or ()), math.inf)
-        return edges[bucket - 1], edges[bucket]
+        return max(edges[bucket - 1] - change, change - edges[bucket], 0.0)
 
     def _motion_number(self, bucket: int | None) -> int:
         if bucket is None or not 1 <= bucket <= self.num_buckets:

@@ -10,7 +10,7 @@ from cvg.files import read_json, write_json
 from cvg.frames.store import FrameStore
 
 ARRAY = "samples.npy"
-UNTOLD = "untold.npy"
+UNCONDITIONAL = "unconditional.npy"
 TRUTH = "truth.npy"  # the real clips, for those who score by other programs
 HEADER = "samples.json"
 
@@ -36,7 +36,9 @@ class Samples:
     context_frames: int
     goal: bool = False  # whether the last frame was given too
     vqgan_hash: str
-    untold: np.ndarray | None = None  # the same clips once more, continued without conditions
+    unconditional: np.ndarray | None = (
+        None  # the same clips once more, continued without conditions
+    )
 
 
 def true_clips(store: FrameStore, samples: Samples) -> np.ndarray:
@@ -51,8 +53,8 @@ def true_clips(store: FrameStore, samples: Samples) -> np.ndarray:
 def save_samples(folder: Path, samples: Samples) -> None:
     """Write samples into `folder`."""
     np.save(folder / ARRAY, samples.frames)
-    if samples.untold is not None:
-        np.save(folder / UNTOLD, samples.untold)
+    if samples.unconditional is not None:
+        np.save(folder / UNCONDITIONAL, samples.unconditional)
     header = {
         "context_frames": samples.context_frames,
         "goal": samples.goal,
@@ -70,7 +72,7 @@ def load_samples(folder: Path) -> Samples:
     """
     header = read_json(folder / HEADER)
     frames = _load(folder / ARRAY)
-    untold = _load(folder / UNTOLD) if (folder / UNTOLD).exists() else None
+    unconditional = _load(folder / UNCONDITIONAL) if (folder / UNCONDITIONAL).exists() else None
     if len(frames) != len(header["clips"]):
         raise UserError(
             f"{folder}: {len(frames)} clips in {ARRAY}, {len(header['clips'])} in {HEADER}; "
@@ -82,7 +84,7 @@ def load_samples(folder: Path) -> Samples:
         context_frames=header["context_frames"],
         goal=header.get("goal", False),
         vqgan_hash=header["vqgan"],
-        untold=untold,
+        unconditional=unconditional,
     )
 
 

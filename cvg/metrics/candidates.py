@@ -37,7 +37,7 @@ def gather_candidates(
     - `baseline.cross_fade`: from the last context frame to the goal, where there is one;
     - `control.reconstruction`: the true clips through the VQGAN: what its codes cost;
     - `control.real_vs_real`: as many training clips: how far real clips are from each other;
-    - `control.untold`: what the model continued without conditions, where `samples` has it;
+    - `control.unconditional`: what the model continued without conditions, where `samples` has it;
     - `control.shuffled`, `control.reversed`, `control.frozen`: the true clips in a wrong order of
       frames, backwards, or standing still from the first frame on: does a figure see time?
 
@@ -56,8 +56,8 @@ def gather_candidates(
         paired["baseline.nearest"] = nearest_clips(real, batches, context_frames=context).clips
     if context and samples.goal:
         paired["baseline.cross_fade"] = cross_fade(real, context_frames=context)
-    if samples.untold is not None:
-        paired["control.untold"] = samples.untold
+    if samples.unconditional is not None:
+        paired["control.unconditional"] = samples.unconditional
     paired["control.reconstruction"] = reconstructed
     kept = slice(length - samples.goal)
     return Candidates(

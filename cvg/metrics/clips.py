@@ -27,11 +27,12 @@ class Clips(Interface):
         ...
 
 
-def rows_at_once(count: int, size: int = CLIPS_AT_ONCE) -> Iterator[slice]:
-    """Part `count` rows into slices of `size`.
+def rows_at_once(count: int, size: int | None = None) -> Iterator[slice]:
+    """Part `count` rows into slices of `size`, or of `CLIPS_AT_ONCE`.
 
     >>> [(rows.start, rows.stop) for rows in rows_at_once(5, 2)]
     [(0, 2), (2, 4), (4, 5)]
     """
+    size = size or CLIPS_AT_ONCE
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))

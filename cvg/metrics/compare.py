@@ -1,5 +1,6 @@
 """Two models on the same clips: how their figures differ, and whether that is more than chance."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,10 @@ import pandas as pd
 from cvg.errors import UserError
 from cvg.files import read_json
 from cvg.metrics.intervals import Interval, interval_of_mean
-from cvg.metrics.names import figure_key, higher_is_better
+from cvg.metrics.names import figure_key, has_direction, higher_is_better
 
 SAMPLE = "sample"
-# Of a protocol, what may differ between two models that are compared.
-FREE = ("seed",)
-DEVIATIONS = 2.0  # a difference of two distances that is larger is called one
+DEVIATIONS = 2.0  # a difference of two distances that is larger, in standard errors, is called one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +75,15 @@ def compare_scores(a: Scored, b: Scored, *, seed: int = 0) -> list[Difference]:
     """Give the difference of every figure that both have.
 
     Figures of clips are compared pair by pair, by a bootstrap over videos of the mean difference.
-    A distance of sets has no pairs: it is a difference where it exceeds twice the deviation over
-    several sets of samples, if these were given.
+    A distance of sets has no pairs: it is a difference where it exceeds twice the standard
+    error over several sets of samples, if these were given.
 
     Raises:
         UserError: the figures are of different protocols, or of different clips.
     """
     _require_same_protocol(a, b)
+    if a.clips.empty and b.clips.empty:
+        return [_difference(name, a, b, seed) for name in a.scores if name in b.scores]
     shared = a.clips.index.intersection(b.clips.index)
     if len(shared) < max(len(a.clips), len(b.clips)):
         raise UserError(
@@ -116,25 +117,30 @@ def _by_interval(name: str, interval: Interval | None) -> str:
 
 def _by_spread(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     spreads = [row.get("spread") for row in (a, b)]
-    if not all(spread and "sets" in spread["of"] for spread in spreads):
+    if not all(spread and spread["of"] == "sample sets" for spread in spreads):
         return "no interval: give several sets of samples to know how much it varies"
-    deviation = float(np.hypot(*(spread["deviation"] for spread in spreads if spread)))
+    # The values are means over the sets, which vary less than each set does.
+    errors = [s["deviation"] / math.sqrt(s["repeats"]) for s in spreads if s]
     difference = b["value"] - a["value"]
-    if abs(difference) <= DEVIATIONS * deviation:
+    if abs(difference) <= DEVIATIONS * math.hypot(*errors):
         return "no difference beyond that of sets of samples"
     return _better(name, difference=difference)
 
 
 def _better(name: str, *, difference: float) -> str:
+    if not has_direction(name):
+        return "they differ; neither way is better"
     return "B is better" if (difference > 0) == higher_is_better(name) else "A is better"
 
 
 def _require_same_protocol(a: Scored, b: Scored) -> None:
     one, other = (next(iter(scored.scores.values()))["protocol"] for scored in (a, b))
+    # Where clips begin at random, the seed says which clips are real.
+    free = () if one.get("starts") == "random" else ("seed",)
     different = [
         f"{field} ({one.get(field)} and {other.get(field)})"
         for field in sorted(set(one) | set(other))
-        if field not in FREE and one.get(field) != other.get(field)
+        if field not in free and one.get(field) != other.get(field)
     ]
     if different:
         raise UserError(

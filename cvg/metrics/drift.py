@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.stats import wasserstein_distance
 
 from cvg.frames.pixels import changes
 from cvg.metrics.evaluate import Networks, PerFrame, paired_metrics
-from cvg.metrics.motion import SAME
+from cvg.metrics.motion import change_figures
 from cvg.tensors import UInt8
 
 
@@ -68,11 +67,8 @@ def measure_drift(
                 first=first,
                 end=end,
                 motion=float(part.mean()),
-                repeated=float((part < SAME).mean()),
                 real_motion=real_motion,
-                motion_distance=float(
-                    wasserstein_distance(part.ravel(), np.concatenate(real_steps))
-                ),
+                **change_figures(part.ravel(), np.concatenate(real_steps)),
                 paired={
                     name: value
                     for name, (metric, _) in metrics.items()

@@ -67,17 +67,17 @@ def load_networks(
         lpips_network = load_lpips(lpips, device)
         frames = frame_feature_network(lpips_network)
     else:
-        missing.append(_absence(f"lpips_{lpips}", LPIPS_TRUNKS[lpips], stage))
+        missing.append(_absence(f"lpips_{lpips}", LPIPS_TRUNKS[lpips], stage, also="framefd"))
     if with_fvd and locate(I3D):
         features = i3d_feature_network(device=device, batch_size=batch_size)
     elif with_fvd:
-        missing.append(_absence("fvd", I3D, stage))
+        missing.append(_absence("fvd", I3D, stage, also="kvd"))
     return Networks(lpips=lpips_network, features=features, frames=frames, missing=tuple(missing))
 
 
-def _absence(figure: str, network: str, stage: str) -> str:
+def _absence(figure: str, network: str, stage: str, *, also: str) -> str:
     return (
-        f"{figure} is left out: the network {network} is absent; run "
+        f"{figure} is left out, and {also}: the network {network} is absent; run "
         f"`cvg weights fetch {network}`, then `dvc repro -f --single-item {stage}`"
     )
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from cvg.tensors import Float, UInt8
 I3D_RESIZE = "bilinear to 224x224, aspect ratio not kept, antialias where it shrinks"
 FOLDER_VARIABLE = "CVG_FEATURES"
 FRAMES_AT_ONCE = 32
+# Raise it with every change of what a network sees or gives: features that were kept become others.
+VERSION = 1
 
 Embed = Callable[[UInt8[np.ndarray, "n t h w 3"]], Float[np.ndarray, "n d"]]
 
@@ -37,6 +40,7 @@ class FeatureNetwork:
         min_size: that a frame must have, pixels.
         resize: what it does to frames first.
         per_frame: whether it looks at each frame alone.
+        version: of the code that embeds; another one gives other features.
     """
 
     network: Network
@@ -45,6 +49,7 @@ class FeatureNetwork:
     min_size: int = 1
     resize: str
     per_frame: bool = False
+    version: str = "1"
 
 
 def i3d_feature_network(
@@ -70,6 +75,7 @@ def i3d_feature_network(
         embed=embed,
         min_frames=MIN_FRAMES,
         resize=I3D_RESIZE,
+        version=f"{VERSION} {torch.device(device).type}",
     )
 
 
@@ -98,6 +104,7 @@ def frame_feature_network(lpips: Lpips) -> FeatureNetwork:
         min_size=SMALLEST_SIZE,
         resize="none",
         per_frame=True,
+        version=f"{VERSION} {device.type}",
     )
 
 
@@ -112,8 +119,8 @@ class FeatureCache:
     """Features by the content of clips, so that the same clip is embedded once.
 
     Attributes:
-        folder: where they are kept beyond this process; None keeps them in memory alone.
-        features: in memory, by the hash of network and content.
+        folder: where they are kept beyond this process; None keeps them in memory.
+        features: those in memory, by the hash of network and content.
     """
 
     folder: Path | None = None
@@ -124,33 +131,45 @@ class FeatureCache:
 
         Of a network that looks at single frames, there is a row for each frame of each clip.
         """
-        rows = []
+        rows: list[np.ndarray] = []
         for part in rows_at_once(len(clips)):
             batch = clips[part]
             keys = [_key(network, clip) for clip in batch]
-            new = [n for n, key in enumerate(keys) if self._find(key) is None]
+            found = [self._find(key) for key in keys]
+            new = [n for n, row in enumerate(found) if row is None]
             if new:
                 for n, row in zip(new, network.embed(batch[new]), strict=True):
                     self._keep(keys[n], row)
-            rows += [self.features[key] for key in keys]
+                    found[n] = row
+            rows += [row for row in found if row is not None]
         features = np.stack(rows)
         if network.per_frame:
             features = rearrange(features, "n (t c) -> (n t) c", t=clips.shape[1])
         return features
 
     def _find(self, key: str) -> np.ndarray | None:
-        if key not in self.features and self.folder is not None:
-            try:
-                self.features[key] = np.load(self._path(key), allow_pickle=False)
-            except (OSError, ValueError, EOFError):
-                return None  # not there, or damaged: it is computed again
-        return self.features.get(key)
+        if self.folder is None or key in self.features:
+            return self.features.get(key)
+        try:
+            return np.load(self._path(key), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None  # not there, or damaged: it is computed again
 
     def _keep(self, key: str, row: np.ndarray) -> None:
-        self.features[key] = row
-        if self.folder is not None:
+        """Keep features on disk, or where that cannot be, in memory."""
+        if self.folder is None:
+            self.features[key] = row
+            return
+        try:
             with replacing_file(self._path(key)) as temporary:
                 np.save(temporary, row)
+        except OSError as error:
+            if not self.features:
+                sys.stderr.write(
+                    f"WARNING: {self.folder}: features cannot be kept ({error.strerror}); they are "
+                    f"computed again next time. {FOLDER_VARIABLE} names another folder\n"
+                )
+            self.features[key] = row
 
     def _path(self, key: str) -> Path:
         assert self.folder is not None
@@ -158,7 +177,7 @@ class FeatureCache:
 
 
 def _key(network: FeatureNetwork, clip: np.ndarray) -> str:
-    made_by = f"{network.network} {network.resize} {network.per_frame} {clip.shape} "
+    made_by = f"{network.network} {network.resize} {network.version} {clip.shape} "
     digest = hashlib.sha256(made_by.encode())
     digest.update(np.ascontiguousarray(clip).data)
     return digest.hexdigest()

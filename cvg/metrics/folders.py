@@ -87,6 +87,11 @@ class ClipFolder:
     def _read(self, path: Path) -> UInt8[np.ndarray, "t h w 3"]:
         cut = self._cut
         first = _random_start(path, cut) if cut.starts == "random" else 0
+        if cut.size is None and _size_of(path) != self._size:
+            raise UserError(
+                f"{path}: its frames are {_size_of(path)} pixels wide and high, those of "
+                f"{self._sources[0].name} {self._size}; say to which they are brought (--size)"
+            )
         look = Look(size=self._size, fit=cut.fit)
         try:
             frames = read_frames(path, look=look, limits=LIMITS)
@@ -164,6 +169,11 @@ def _array(path: Path, cut: Cut) -> np.ndarray:
             f"{path}: its clips have {clips.shape[1]} frames; expected {cut.span} or more "
             "(--length)"
         )
+    if cut.starts == "random" and clips.shape[1] > cut.span:
+        raise UserError(
+            f"{path}: its clips have {clips.shape[1]} frames, and the protocol begins at random; "
+            f"an array is taken from its first frame, so give one of {cut.span} frames"
+        )
     if cut.size not in (None, clips.shape[2]) or clips.shape[2] != clips.shape[3]:
         raise UserError(
             f"{path}: its frames are {clips.shape[3]} x {clips.shape[2]} pixels, and an array is "
@@ -193,5 +203,5 @@ def _random_start(path: Path, cut: Cut) -> int:
         length = length or sum(1 for _ in read_frames(path, look=look, limits=LIMITS))
     except UnusableError as error:
         raise UserError(f"{path}: cannot be read: {error.reason}") from error
-    rng = np.random.default_rng(derive_seed(cut.seed, "start of a clip", path.name))
+    rng = np.random.default_rng(derive_seed(cut.seed, "start of a clip", path.stem))
     return int(rng.integers(max(1, length - cut.span + 1)))

@@ -67,7 +67,8 @@ def require_clips(name: str, clips: np.ndarray) -> None:
     Raises:
         UserError: they are no uint8 `[n, t, h, w, 3]`.
     """
-    if clips.ndim != 5 or clips.shape[-1] != 3 or clips.dtype != np.uint8:
+    wrong = clips.ndim != 5 or clips.shape[-1] != 3 or clips.dtype != np.uint8
+    if wrong or 0 in clips.shape:
         raise UserError(
             f"{name}: found {clips.dtype} of {list(clips.shape)}; expected uint8 of clips, frames, "
             "height, width and 3 colours, 0 to 255 (round colours, do not cut them off)"

@@ -1,6 +1,7 @@
 """The kernel distance of two sets of features: no bias at any number of clips."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -18,12 +19,12 @@ class Spread:
     Attributes:
         deviation: standard deviation.
         repeats: number of values that it is of.
-        of: what was varied.
+        of: what was varied: sets of one sample a condition, or random halves of both sets.
     """
 
     deviation: float
     repeats: int
-    of: str
+    of: Literal["sample sets", "random halves"]
 
 
 def kernel_distance(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m _"]) -> float:
@@ -65,7 +66,7 @@ def spread_over_halves(
         kernel_distance(*(rng.permutation(s)[:n] for s, n in zip((a, b), halves, strict=True)))
         for _ in range(SPLITS)
     ]
-    return Spread(deviation=float(np.std(values)), repeats=SPLITS, of="random halves of both sets")
+    return Spread(deviation=float(np.std(values)), repeats=SPLITS, of="random halves")
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -41,13 +41,18 @@ def compare_motion(real: Clips, other: Clips, *, first: int) -> MotionComparison
         return MotionComparison(figures={}, per_clip={})
     true, found = (_all_changes(clips, start) for clips in (real, other))
     return MotionComparison(
-        figures={
-            "motion_distance": float(wasserstein_distance(found.ravel(), true.ravel())),
-            "repeated": float((found < SAME).mean()),
-        },
+        figures=change_figures(found.ravel(), true.ravel()),
         per_clip={"motion": found.mean(axis=1)},
         sentence=f"mean change {found.mean():.2f} grey levels, of the real clips {true.mean():.2f}",
     )
+
+
+def change_figures(found: Float[np.ndarray, "q"], true: Float[np.ndarray, "r"]) -> dict[str, float]:
+    """Give `motion_distance` and `repeated` of changes beside those of real frames."""
+    return {
+        "motion_distance": float(wasserstein_distance(found, true)),
+        "repeated": float((found < SAME).mean()),
+    }
 
 
 def _all_changes(clips: Clips, start: int) -> Float[np.ndarray, "n q"]:

@@ -5,7 +5,10 @@ from typing import Any
 
 # LPIPS on its standard network is plain `lpips`; the protocol names the network.
 PLAIN_NAMES = {"lpips_alex": "lpips"}
-HIGHER_IS_BETTER = ("psnr", "ssim", "as")  # first words of names
+# Which way is better, by the first word of a name; of all others lower is.
+HIGHER_IS_BETTER = ("psnr", "ssim", "caption")
+# They warn of faults that good videos may have too, or describe: neither way is better.
+WITHOUT_DIRECTION = ("repeated", "copied", "critic", "diversity")
 
 
 def figure_key(metric: str) -> str:
@@ -17,8 +20,17 @@ def figure_key(metric: str) -> str:
     return PLAIN_NAMES.get(metric, metric)
 
 
+def has_direction(key: str) -> bool:
+    """Say whether one way of a figure is better than the other.
+
+    >>> has_direction("fvd"), has_direction("diversity_lpips_alex")
+    (True, False)
+    """
+    return key.partition("_")[0] not in WITHOUT_DIRECTION
+
+
 def higher_is_better(key: str) -> bool:
-    """Say whether more is better; of all others less is.
+    """Say whether more is better, where there is a better; else less is.
 
     >>> higher_is_better("psnr"), higher_is_better("lpips_vgg")
     (True, False)

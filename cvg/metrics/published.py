@@ -1,9 +1,14 @@
-"""Published protocols of video figures, each of their choices written out."""
+"""Published protocols of video figures, each of their choices written out.
+
+None of them says with which filter videos are brought to their size; ours is an average over the
+area, so give videos of that size.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from cvg.errors import UserError
+from cvg.videos.source import Fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +26,7 @@ class Published:
         samples: for each condition.
         starts: where in a video its clip begins.
         divide_by_n: whether covariances are divided by N and not by N - 1.
+        fit: how frames come to be square: all of these cut out the middle.
         differs: what its code does otherwise, which this program does not follow.
     """
 
@@ -34,6 +40,7 @@ class Published:
     samples: int = 1
     starts: Literal["first", "random"]
     divide_by_n: bool
+    fit: Fit = "crop"
     differs: str
 
 

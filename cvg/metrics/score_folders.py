@@ -25,6 +25,7 @@ from cvg.metrics.names import higher_is_better
 from cvg.metrics.scores import Network, Pooling, Protocol, Score
 from cvg.progress import Steps
 
+MOST_PAIRS = 10  # of samples of a condition, for diversity: of 100 samples there are thousands
 SAFE_FRAMES = 10  # nine pass the network of FVD, and hang on a single step of its last pooling
 
 
@@ -34,7 +35,7 @@ class FolderScores:
 
     Attributes:
         evaluation: the figures.
-        names: of the clips whose figures `evaluation.per_clip` has.
+        names: of the clips, whose figures `evaluation.per_clip` has where they are paired.
         warnings: sentences.
     """
 
@@ -67,6 +68,13 @@ def score_folders(
     """
     for fake in fakes:
         _check(real, fake, paired=paired)
+        if len(fake.names) != len(fakes[0].names):
+            raise UserError(
+                f"sets of samples hold {len(fakes[0].names)} and {len(fake.names)} clips; expected "
+                "as many in each --fake, one sample of each condition"
+            )
+    if len(fakes[0].names) != len(real.names):
+        protocol = replace(protocol, generated=len(fakes[0].names))
     warnings = list(_warnings(real, fakes, frames=protocol.frames))
     with Steps("evaluate", total=len(fakes) + paired) as progress:
         sets = []
@@ -77,13 +85,13 @@ def score_folders(
             )
             progress.advance(note="sets")
         found = sets[0] if len(sets) == 1 else _mean_of_sets(sets, protocol)
-        names = fakes[0].names
         if paired:
-            names = real.names
             samples = [_by_names(fake, real.names) for fake in fakes]
             found = _with_pairs(found, real, samples, protocol=protocol, networks=networks)
             progress.advance(note="pairs")
-    return FolderScores(evaluation=found, names=names, warnings=tuple(warnings))
+        else:
+            found = replace(found, per_clip={})  # nobody has the same clips to compare with
+    return FolderScores(evaluation=found, names=real.names, warnings=tuple(warnings))
 
 
 def _check(real: NamedClips, fake: NamedClips, *, paired: bool) -> None:
@@ -157,8 +165,9 @@ def _mean_of_sets(sets: Sequence[Evaluation], protocol: Protocol) -> Evaluation:
             spread=Spread(
                 deviation=float(np.std(values, ddof=1)),
                 repeats=len(values),
-                of="sets of one sample a condition",
+                of="sample sets",
             ),
+            notes=(),  # they were of the first set
         )
     return replace(sets[0], scores=scores, per_clip={})
 
@@ -219,7 +228,7 @@ def diversity(
     *,
     context_frames: int,
 ) -> dict[str, np.ndarray]:
-    """Give how far samples of one condition are from each other: LPIPS over all pairs of samples.
+    """Give how far samples of one condition are from each other: LPIPS over pairs of samples.
 
     Args:
         samples: at least two sets of the same conditions in the same order.
@@ -227,13 +236,16 @@ def diversity(
         context_frames: which are the same in all, and left out.
 
     Returns:
-        `diversity_NAME` of each condition, a mean over pairs and frames; 0: all samples are alike.
+        `diversity_NAME` of each condition, a mean over frames and over evenly chosen pairs,
+        `MOST_PAIRS` at most; 0: all samples are alike.
     """
+    pairs = list(combinations(range(len(samples)), 2))
+    pairs = pairs[:: -(-len(pairs) // MOST_PAIRS)]
     chosen = {name: metric for name, (metric, _) in metrics.items() if name.startswith("lpips")}
     rows: dict[str, list[np.ndarray]] = {name: [] for name in chosen}
     for part in rows_at_once(len(samples[0])):
         futures = [clips[part][:, context_frames:] for clips in samples]
         for name, metric in chosen.items():
-            pairs = [metric(a, b).mean(axis=1) for a, b in combinations(futures, 2)]
-            rows[name].append(np.mean(pairs, axis=0))
+            distances = [metric(futures[a], futures[b]).mean(axis=1) for a, b in pairs]
+            rows[name].append(np.mean(distances, axis=0))
     return {f"diversity_{name}": np.concatenate(parts) for name, parts in rows.items()}

@@ -24,6 +24,8 @@ class Protocol:
     context_frames: int  # real frames in front of both sides
     goal: bool = False  # whether the real frame after the clip was given too; it is not scored
     stride: int = 1  # every n-th frame of what is stored
+    generated: int | None = None  # clips of the other side, where they are not as many
+    starts: Literal["first", "random", "spread"] = "spread"  # where in its video a clip begins
     size: int  # pixels, before any resizing of a network
     fit: str = "as stored"  # how frames of another shape were brought to it
     fps: float | None  # None: that of each video

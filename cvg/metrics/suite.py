@@ -16,8 +16,8 @@ from cvg.frames.samples import Samples
 from cvg.frames.store import FrameStore
 from cvg.metrics.candidates import Candidates, gather_candidates
 from cvg.metrics.evaluate import Evaluation, Networks, common_fps, evaluate_candidates
-from cvg.metrics.more import MoreFigures
 from cvg.metrics.names import figure_key
+from cvg.metrics.of_run import FiguresOfRun
 from cvg.metrics.scores import Protocol
 from cvg.vqgan.model import Vqgan
 
@@ -66,12 +66,16 @@ def run_suite(
         networks=networks,
         videos=[clip.video for clip in samples.clips],
     )
-    more = MoreFigures(candidates.real, samples.clips, protocol)
+    more = FiguresOfRun(candidates.real, samples.clips, protocol)
     more.add_copying(evaluations, candidates.paired, store)
-    more.add_told(evaluations, candidates.paired)
+    more.add_captions(evaluations, candidates.paired)
     if critic is not None:
         more.add_critic(evaluations, candidates.paired, critic, vqgan)
-    absent = [*networks.missing, *(text for e in evaluations.values() for text in e.absent)]
+    absent = [
+        *networks.missing,
+        *more.absent,
+        *(text for e in evaluations.values() for text in e.absent),
+    ]
     return Suite(
         figures=_nest(evaluations),
         scores=[

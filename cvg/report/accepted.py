@@ -20,7 +20,7 @@ class Change:
         title: of the figure.
         before: of the accepted run, as people write it.
         now: of this run.
-        verdict: "better", "worse" or "same".
+        verdict: "better", "worse" or "same"; "differs" where neither way is better.
     """
 
     title: str
@@ -66,6 +66,8 @@ def _changes(source: Source, before: Mapping[str, Any]) -> Iterator[Change]:
         one, other = figure(before, key), figure(source.figures, key)
         if one is not None and other is not None:
             verdict = _verdict(one, other, better=metric.better(other, one))
+            if not metric.judges and verdict != "same":
+                verdict = "differs"
             yield Change(
                 title=f"Sample, {metric.title}",
                 before=metric.show(one),

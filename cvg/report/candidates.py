@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cvg.metrics.names import higher_is_better
+from cvg.metrics.names import has_direction, higher_is_better
 
 Role = Literal["model", "baseline", "control"]
 
@@ -57,12 +57,12 @@ CANDIDATES = (
         optional=True,
     ),
     Candidate(
-        name="control.untold",
-        title="Told nothing",
+        name="control.unconditional",
+        title="Unconditional",
         meaning="what the model continued without conditions: do they help?",
         role="control",
         paired=True,
-        style="c",
+        style="f",
         optional=True,
     ),
     Candidate(
@@ -126,12 +126,14 @@ class Metric:
     @property
     def direction(self) -> str:
         """Say which way is better."""
+        if not self.judges:
+            return "a warning"
         return "higher is better" if self.higher_is_better else "lower is better"
 
     @property
     def judges(self) -> bool:
         """Say whether a better value is a better video."""
-        return self.family not in WARNINGS
+        return has_direction(self.key)
 
     def better(self, one: float, other: float) -> bool:
         """Say whether `one` is strictly better than `other`."""
@@ -157,13 +159,11 @@ FAMILIES = (
     ("kvd", "KVD", "", False, False),
     ("framefd", "Frame FD", "", False, False),
     ("motion_distance", "Motion distance", "grey levels", False, False),
-    ("as_told", "As told", "", False, False),
+    ("caption_accuracy", "Caption accuracy", "", False, False),
     ("critic_auc", "Critic's AUC", "", False, False),
     ("repeated", "Repeated frames", "", False, False),
     ("copied", "Copied", "", False, False),
 )
-# These warn of a fault that good videos may have too; they say nothing of how good others are.
-WARNINGS = ("repeated", "copied", "critic_auc")
 
 
 def metrics_of(keys: Iterable[str]) -> list[Metric]:

@@ -29,8 +29,10 @@ def _lines(source: Source, about: About | None) -> Iterator[str]:
         )
         yield from (f"\n{_text(caution)}" for caution in since.cautions)
     yield from ("", "## Figures", "")
-    arrows = {True: "↑", False: "↓"}
-    headings = [f"{m.title} {arrows[m.higher_is_better]}" for m in table.metrics]
+    headings = [
+        f"{m.title} {'↑' if m.higher_is_better else '↓'}" if m.judges else m.title
+        for m in table.metrics
+    ]
     rows = [
         (
             line.candidate.title,

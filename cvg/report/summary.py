@@ -75,7 +75,7 @@ def main_table(source: Source) -> MainTable:
             interval=f"{metric.show(interval.low)} to {metric.show(interval.high)}"
             if interval
             else "",
-            is_best=candidate.role != "control" and value == best[metric.key],
+            is_best=metric.judges and candidate.role != "control" and value == best[metric.key],
         )
 
     lines = tuple(

@@ -60,7 +60,7 @@ class Ranker:
         self._sight = Sight(vqgan=models.vqgan, input=self._critic.input)
         self._task, self._count, self._every = task, settings.best_of, settings.best_every
         self._motion_weight = settings.motion_weight
-        self._range_of = models.conditioning.vocabulary.range_of
+        self._words = models.conditioning.vocabulary
         self.candidates = repeat(task, settings.best_of)
         self._before = self._last(self.candidates.context or {})
 
@@ -110,12 +110,12 @@ class Ranker:
     def _beyond_range(self, seen: Frames, told: Sequence[Condition]) -> Float[Tensor, "b"]:
         """Measure how far mean changes are outside of what is asked, grey levels."""
         count = next(iter(seen.values())).shape[1]
+        if count < 2:
+            return torch.zeros(len(told), device=next(iter(seen.values())).device)
         frames = [{level: grids[:, t] for level, grids in seen.items()} for t in range(count)]
         beyond = []
         for video, condition in zip(decode_frames(self._sight.vqgan, frames), told, strict=True):
-            low, high = self._range_of(condition.motion)
-            change = changes(video).mean()
-            beyond.append(max(low - change, change - high, 0.0))
+            beyond.append(self._words.beyond(condition.motion, float(changes(video).mean())))
         device = next(iter(seen.values())).device
         return torch.tensor(beyond, dtype=torch.float32, device=device)
 

@@ -62,7 +62,7 @@ def sample_clips(
     _warn_of_unknown_words(clips, models, settings)
     real = np.stack([frames.window(w.segment, w.start, w.length) for w in windows])
     told = [settings]
-    if settings.untold and set(settings.conditions) & set(models.conditioning.kinds):
+    if settings.unconditional and set(settings.conditions) & set(models.conditioning.kinds):
         told.append(settings.model_copy(update={"conditions": []}))
     predicted = settings.frames - settings.context_frames - settings.goal
     with Steps("sample", total=predicted * len(windows) * len(told)) as steps:
@@ -74,7 +74,7 @@ def sample_clips(
         context_frames=settings.context_frames,
         goal=settings.goal,
         vqgan_hash=codes.vqgan_hash,
-        untold=videos[1] if len(videos) > 1 else None,
+        unconditional=videos[1] if len(videos) > 1 else None,
     )
 
 

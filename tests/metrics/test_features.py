@@ -1,5 +1,7 @@
 """What was embedded once is not embedded again, in this process and in the next."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,30 @@ def test_a_damaged_file_is_computed_again(make, clips, tmp_path):
     network, asked = make()
     assert (FeatureCache(tmp_path).embed(network, clips) == before).all()
     assert sum(asked) == 20
+
+
+def test_a_new_version_of_the_code_embeds_anew(make, clips, tmp_path):
+    network, _ = make()
+    FeatureCache(tmp_path).embed(network, clips)
+    network, asked = make()
+    FeatureCache(tmp_path).embed(replace(network, version="2"), clips)
+    assert sum(asked) == 20
+
+
+def test_a_folder_that_cannot_be_written_is_warned_of_once(make, clips, tmp_path, capsys):
+    (tmp_path / "file").write_text("no folder")
+    cache = FeatureCache(tmp_path / "file")
+    network, asked = make()
+    for _ in range(2):
+        cache.embed(network, clips)
+    assert sum(asked) == 20
+    assert capsys.readouterr().err.count("features cannot be kept") == 1
+
+
+def test_what_is_on_disk_is_not_kept_in_memory(make, clips, tmp_path):
+    cache = FeatureCache(tmp_path)
+    cache.embed(make()[0], clips)
+    assert cache.features == {}
 
 
 def test_networks_of_frames_give_a_row_a_frame(make, clips):

@@ -71,6 +71,37 @@ def test_frames_that_are_not_square_need_a_size(tmp_path, film):
     assert (cropped[0] == film[:4, :8, 4:12]).all()
 
 
+def test_videos_of_another_size_are_not_resized_unasked(tmp_path, film):
+    np.save(tmp_path / "a.npy", film)
+    np.save(tmp_path / "b.npy", film[:, :8, :8])
+    clips = open_clips(tmp_path, Cut(frames=4)).clips
+    with pytest.raises(
+        UserError, match=r"b.npy: its frames are 8 pixels wide and high, those of a"
+    ):
+        clips[0:2]
+    assert open_clips(tmp_path, Cut(frames=4, size=8)).clips[0:2].shape == (2, 4, 8, 8, 3)
+
+
+def test_starts_do_not_depend_on_the_kind_of_file(tmp_path, film):
+    for side in ("one", "two"):
+        (tmp_path / side).mkdir()
+    np.save(tmp_path / "one" / "a.npy", film)
+    (tmp_path / "two" / "a").mkdir()
+    for number, frame in enumerate(film):
+        Image.fromarray(frame).save(tmp_path / "two" / "a" / f"{number}.png")
+    cut = Cut(frames=3, starts="random", seed=4)
+    one, two = (open_clips(tmp_path / side, cut).clips[0:1] for side in ("one", "two"))
+    assert (one == two).all()
+
+
+def test_an_array_has_no_random_starts(tmp_path, film):
+    np.save(tmp_path / "clips.npy", film[None])
+    with pytest.raises(UserError, match="give one of 4 frames"):
+        open_clips(tmp_path / "clips.npy", Cut(frames=4, starts="random"))
+    found = open_clips(tmp_path / "clips.npy", Cut(frames=12, starts="random")).clips[0:1]
+    assert (found == film).all()
+
+
 def test_what_is_not_clips_is_refused_with_what_to_do(tmp_path, film):
     with pytest.raises(UserError, match="found no folder; expected a folder of videos"):
         open_clips(tmp_path / "nothing", Cut(frames=4))
@@ -91,6 +122,7 @@ def test_what_is_not_clips_is_refused_with_what_to_do(tmp_path, film):
     [
         (np.zeros((2, 4, 8, 8, 3), np.float32), r"float32 of \[2, 4, 8, 8, 3\]"),
         (np.zeros((4, 8, 8, 3), np.uint8), r"uint8 of \[4, 8, 8, 3\]"),
+        (np.zeros((0, 4, 8, 8, 3), np.uint8), r"uint8 of \[0, 4, 8, 8, 3\]"),
         (np.zeros((2, 3, 8, 8, 3), np.uint8), "its clips have 3 frames; expected 4 or more"),
         (np.zeros((2, 4, 8, 9, 3), np.uint8), "its frames are 9 x 8 pixels"),
     ],

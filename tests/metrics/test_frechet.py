@@ -34,6 +34,13 @@ def test_symmetric_and_not_negative_with_fewer_clips_than_features():
     assert frechet_distance(a, b) > 0
 
 
+def test_covariances_by_n_are_smaller_by_their_share():
+    a = draw(30, 12, 3)
+    b = 3 * (a - a.mean(axis=0)) + a.mean(axis=0)  # the same mean: spread alone differs
+    by_n = frechet_distance(a, b, divide_by_n=True)
+    assert by_n == pytest.approx(frechet_distance(a, b) * 29 / 30)
+
+
 def test_a_shift_costs_its_square():
     a, shift = draw(30, 12, 3), np.linspace(-1, 2, 12)
     assert frechet_distance(a, a + shift) == pytest.approx(np.square(shift).sum())

@@ -43,7 +43,7 @@ def test_a_shift_is_seen_beyond_the_spread():
     assert kernel_distance(a, b) > 5 * spread.deviation
     assert spread == spread_over_halves(a, b, seed=0)
     assert spread != spread_over_halves(a, b, seed=1)
-    assert "halves" in spread.of
+    assert spread.of == "random halves"
 
 
 def test_the_spread_of_halves_is_above_that_of_the_whole():

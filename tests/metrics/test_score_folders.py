@@ -132,7 +132,16 @@ def test_order_and_number_at_once_change_no_figure(real, spoil, protocol, monkey
     order = np.random.default_rng(5).permutation(CLIPS)
     mixed = NamedClips(tuple(NAMES[n] for n in order), fake.clips[order])
     assert values(scored(real, [mixed], protocol, paired=False)) == pytest.approx(before, rel=1e-6)
-    monkeypatch.setattr("cvg.metrics.clips.rows_at_once.__defaults__", (3,))
+    seen = []
+    network = replace(
+        NETWORKS.features, embed=lambda c: seen.append(len(c)) or NETWORKS.features.embed(c)
+    )
+    monkeypatch.setattr("cvg.metrics.clips.CLIPS_AT_ONCE", 5)
+    networks = Networks(features=network)
+    assert values(scored(real, [fake], protocol, paired=False, networks=networks)) == pytest.approx(
+        before, rel=1e-6
+    )
+    assert seen == [5, 5, 2] * 2
     assert values(scored(real, [fake], protocol, paired=False)) == pytest.approx(before, rel=1e-6)
 
 
@@ -184,9 +193,39 @@ def test_a_difference_beyond_chance_is_said_and_none_else(written):
 
 def test_distances_of_sets_have_no_interval(written):
     good, bad = (read_scores(written / name) for name in ("good", "bad"))
-    (fvd,) = (one for one in compare_scores(good, bad) if one.metric == "fvd_toy")
-    assert fvd.interval is None
-    assert "give several sets of samples" in fvd.verdict
+    found = {one.metric: one for one in compare_scores(good, bad)}
+    for name in ("fvd_toy", "kvd_toy"):
+        assert found[name].interval is None
+        assert "give several sets of samples" in found[name].verdict
+
+
+def test_figures_without_a_direction_have_no_winner(real, spoil, protocol, tmp_path):
+    still = NamedClips(NAMES, real.clips[:, :1].repeat(FRAMES, axis=1))
+    for name, fake in (("moving", spoil(1)), ("still", still)):
+        found = scored(real, [fake, spoil(2)], protocol)
+        write_folder_scores(tmp_path / name, found)
+    moving, still = (read_scores(tmp_path / name) for name in ("moving", "still"))
+    verdicts = {one.metric: one.verdict for one in compare_scores(moving, still)}
+    assert "better" not in verdicts["repeated"].replace("neither way is better", "")
+
+
+def test_sets_of_other_numbers_are_not_compared(real, spoil, protocol, tmp_path):
+    fake = spoil(1)
+    few = NamedClips(NAMES[:8], fake.clips[:8])
+    for name, clips in (("all", fake), ("few", few)):
+        write_folder_scores(tmp_path / name, scored(real, [clips], protocol, paired=False))
+    with pytest.raises(UserError, match=r"generated \(None and 8\)"):
+        compare_scores(*(read_scores(tmp_path / name) for name in ("all", "few")))
+    with pytest.raises(UserError, match="sets of samples hold 12 and 8 clips"):
+        scored(real, [fake, few], protocol, paired=False)
+
+
+def test_where_clips_begin_at_random_the_seed_chooses_them(real, spoil, protocol, tmp_path):
+    for seed in (0, 1):
+        drawn = replace(protocol, starts="random", seed=seed)
+        write_folder_scores(tmp_path / str(seed), scored(real, [spoil(1)], drawn, paired=False))
+    with pytest.raises(UserError, match=r"seed \(0 and 1\)"):
+        compare_scores(*(read_scores(tmp_path / str(seed)) for seed in (0, 1)))
 
 
 def test_with_several_sets_distances_have_a_verdict(real, spoil, protocol, tmp_path):

@@ -18,6 +18,7 @@ from cvg.metrics.names import flat_figures
 from cvg.metrics.record import write_suite
 from cvg.metrics.suite import run_suite
 from cvg.segments import Segment
+from cvg.vqgan.reconstruct import reconstruct
 
 SIZE, FRAMES, CONTEXT = 16, 6, 2
 CPU = torch.device("cpu")
@@ -206,14 +207,14 @@ def test_damaged_samples_are_refused(samples, tmp_path):
         load_samples(tmp_path)
 
 
-def test_what_was_told_nothing_is_a_control(store, samples, vqgan, tmp_path):
-    untold = replace(samples, untold=255 - samples.frames)
-    untold.untold[:, :CONTEXT] = samples.frames[:, :CONTEXT]
-    save_samples(tmp_path, untold)
+def test_what_wcaption_accuracy_nothing_is_a_control(store, samples, vqgan, tmp_path):
+    unconditional = replace(samples, unconditional=255 - samples.frames)
+    unconditional.unconditional[:, :CONTEXT] = samples.frames[:, :CONTEXT]
+    save_samples(tmp_path, unconditional)
     loaded = load_samples(tmp_path)
-    assert (loaded.untold == untold.untold).all()
+    assert (loaded.unconditional == unconditional.unconditional).all()
     figures = run_suite(store, loaded, vqgan, Networks(), seed=0).figures
-    assert figures["control"]["untold"]["psnr"] != figures["sample"]["psnr"]
+    assert figures["control"]["unconditional"]["psnr"] != figures["sample"]["psnr"]
 
 
 def test_the_controls_are_the_real_clips_in_other_orders(store, samples, vqgan):
@@ -234,5 +235,36 @@ def test_copies_are_counted(store, samples, vqgan):
 def test_captions_of_made_shapes_are_read(store, samples, vqgan):
     clips = [replace(clip, caption="a red circle moves up fast") for clip in samples.clips]
     figures = run_suite(store, replace(samples, clips=clips), vqgan, Networks(), seed=0).figures
-    assert figures["sample"]["as_told"] == 0  # noise shows no circle
-    assert "as_told" not in run_suite(store, samples, vqgan, Networks(), seed=0).figures["sample"]
+    assert figures["sample"]["caption_accuracy"] == 0  # noise shows no circle
+    assert (
+        "caption_accuracy"
+        not in run_suite(store, samples, vqgan, Networks(), seed=0).figures["sample"]
+    )
+
+
+def test_the_critic_of_the_run_judges_what_was_written(store, samples, vqgan, critic):
+    drawn = replace(samples, unconditional=samples.frames)
+    figures = run_suite(store, drawn, vqgan, Networks(), critic=critic, seed=0).figures
+    areas = [figures["sample"]["critic_auc"], figures["control"]["unconditional"]["critic_auc"]]
+    assert areas[0] == areas[1]
+    assert 0 <= areas[0] <= 1
+    again = reconstructed(store, samples, vqgan)
+    figures = run_suite(store, again, vqgan, Networks(), critic=critic, seed=0).figures
+    assert figures["sample"]["critic_auc"] == 0.5  # the same clips as those it is held against
+
+
+def test_a_critic_that_looks_at_more_frames_is_left_out_with_a_sentence(
+    store, samples, vqgan, critic
+):
+    short = replace(samples, frames=samples.frames[:, :4])
+    found = run_suite(store, short, vqgan, Networks(), critic=critic, seed=0)
+    assert "critic_auc" not in found.figures["sample"]
+    assert any("the critic looks at 5 frames, the clips have 4" in text for text in found.absent)
+
+
+def reconstructed(store, samples, vqgan):
+    """Samples that are what the VQGAN makes of the real clips."""
+    real = true_clips(store, samples)
+    frames = np.stack([reconstruct(vqgan, clip, device=CPU).full for clip in real])
+    frames[:, :CONTEXT] = real[:, :CONTEXT]
+    return replace(samples, frames=frames)

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cvg.errors import UserError
+from cvg.metrics.published import PUBLISHED, Published
 from pipeline.__main__ import app
 
 FRAMES = 10
@@ -77,6 +78,19 @@ def test_more_samples_of_the_same_conditions(folders):
     ("words", "message"),
     [
         (["--fake", "a"], "--fake is given without --real"),
+        (["--stride", "2"], "--stride is given without --real"),
+        (
+            ["--real", "real", "--fake", "a", "--frames", "8"],
+            "--frames is of the stage, .* the frames of a clip are --length",
+        ),
+        (
+            ["--real", "real", "--fake", "a", "--paired", "--protocol", "tats-ucf101"],
+            "clips of two folders are no pairs",
+        ),
+        (
+            ["--real", "real", "--fake", "a", "--protocol", "mcvd", "--fit", "squash"],
+            "--protocol mcvd says fit already",
+        ),
         (["--real", "real"], "--real is given without --fake"),
         (["--real", "real", "--fake", "none"], "none: found no folder"),
         (["--real", "real", "--fake", "a", "--protocol", "mine"], "expected one of stylegan-v-16f"),
@@ -104,3 +118,29 @@ def test_a_folder_of_other_things_is_not_replaced(folders):
     (folders / "mine/work.txt").write_text("mine")
     with pytest.raises(UserError, match=r"mine: holds files, but no protocol.json"):
         run("evaluate", "--real", "real", "--fake", "a", "--length", FRAMES, "--scores", "mine")
+
+
+def test_a_published_protocol_that_is_met_is_in_every_figure(folders, monkeypatch):
+    small = Published(
+        name="small",
+        used_by="this test",
+        frames=8,
+        stride=1,
+        size=16,
+        clips=6,
+        context_frames=2,
+        starts="random",
+        divide_by_n=True,
+        differs="nothing",
+    )
+    monkeypatch.setitem(PUBLISHED, "small", small)
+    run("evaluate", "--real", "real", "--fake", "a", "--protocol", "small", "--scores", "out")
+    for row in json.loads((folders / "out/protocol.json").read_text()):
+        protocol = row["protocol"]
+        assert protocol["preset"] == "small"
+        assert (protocol["frames"], protocol["context_frames"]) == (8, 2)
+        assert (protocol["covariance"], protocol["starts"], protocol["fit"]) == (
+            "n",
+            "random",
+            "crop",
+        )

@@ -56,16 +56,16 @@ def test_without_context_all_frames_are_made(folders, sample):
 
 
 def test_only_the_conditions_that_are_asked_are_told(sample):
-    told, untold = sample(), sample(conditions=[])
-    assert not np.array_equal(told.frames, untold.frames)
+    told, unconditional = sample(), sample(conditions=[])
+    assert not np.array_equal(told.frames, unconditional.frames)
 
 
 def test_the_same_clips_are_written_once_more_told_nothing(sample):
-    samples, untold = sample(untold=True), sample(conditions=[])
-    assert np.array_equal(samples.untold, untold.frames)
-    assert not np.array_equal(samples.untold, samples.frames)
-    assert untold.untold is None
-    assert sample(untold=False).untold is None
+    samples, unconditional = sample(unconditional=True), sample(conditions=[])
+    assert np.array_equal(samples.unconditional, unconditional.frames)
+    assert not np.array_equal(samples.unconditional, samples.frames)
+    assert unconditional.unconditional is None
+    assert sample(unconditional=False).unconditional is None
 
 
 def test_the_batch_size_changes_no_pixel(sample, monkeypatch):

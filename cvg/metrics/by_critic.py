@@ -7,7 +7,6 @@ import torch
 from einops import rearrange
 
 from cvg.conditions.condition import Condition
-from cvg.critic.auc import area_under_curve
 from cvg.critic.score import score
 from cvg.critic.sight import Sight
 from cvg.critic.store import TrainedCritic
@@ -24,9 +23,7 @@ def critic_scores(
     clips: UInt8[np.ndarray, "n t h w 3"],
     conditions: Sequence[Condition],
 ) -> Float[np.ndarray, "n"]:
-    """Give the critic's mean log-odds for clips being real.
-
-    All clips pass the VQGAN, real ones too: what it costs is no sign of what is generated.
+    """Give the critic's mean log-odds for clips being real, as their codes show them.
 
     Raises:
         ValueError: the clips have fewer frames than the critic looks at.
@@ -42,11 +39,6 @@ def critic_scores(
         for start in range(0, len(clips), CLIPS_AT_ONCE)
     ]
     return torch.cat(parts).cpu().numpy()
-
-
-def critic_area(real: Float[np.ndarray, "n"], other: Float[np.ndarray, "m"]) -> float:
-    """Give the chance that a real clip scores above another one; 0.5: they are not told apart."""
-    return area_under_curve(real, other)
 
 
 @torch.no_grad()
