@@ -13,6 +13,9 @@ from cvg.conditions.condition import Condition
 from cvg.conditions.conditioning import Conditioning
 from cvg.conditions.vocabulary import Vocabulary
 from cvg.config import Params
+from cvg.critic.model import Critic, CriticShape
+from cvg.critic.sight import Sight
+from cvg.critic.store import TrainedCritic
 from cvg.frames.store import FrameStore
 from cvg.frames.writer import FrameWriter
 from cvg.params import load_params
@@ -225,6 +228,33 @@ def toy_transformer(layout, *, seed: int = 0, **changes: object) -> Transformer:
         {level: torch.from_numpy(array).double() for level, array in codebooks().items()}
     )
     return model.eval()
+
+
+def toy_critic(seen: str = "codes", *, vqgan_hash: str = "toy") -> TrainedCritic:
+    """An untrained critic of five frames of the toy VQGAN, told conditions."""
+    sight = Sight(vqgan=toy_vqgan(), input=seen)
+    model = Critic(
+        CriticShape(
+            frames=5,
+            channels=sight.channels,
+            size=sight.size,
+            cells=4,
+            width=16,
+            layers=1,
+            heads=2,
+            dropout=0.0,
+            picture_dropout=0.0,
+            num_conditions=VOCABULARY.size,
+            condition_length=VOCABULARY.length,
+        )
+    )
+    randomise(model, 0)
+    return TrainedCritic(
+        model=model.eval().requires_grad_(False),
+        input=seen,
+        conditioning=CONDITIONING,
+        vqgan_hash=vqgan_hash,
+    )
 
 
 def toy_goal(layout, *, time: int, clips: int = 3, seed: int = 7) -> Goal:

@@ -2,6 +2,7 @@
 
     python -m benchmarks.critic DIR                # make, train, study: about two hours
     python -m benchmarks.critic DIR --study        # the study alone, on what was trained in DIR
+    python -m benchmarks.critic DIR --asked        # is the motion that is asked for what comes?
 
 Trains a VQGAN and transformers for some minutes, which leaves room for improvement, and critics of
 pixels, of codes, and of single frames as a control. Then each way of fine-tuning is given the same
@@ -141,6 +142,19 @@ class Study:
             best = {**self._entropy(self._root / "transformer")}
             yield self._judged(f"before, best of {BEST_OF}", self.base, seed, best, best_of=BEST_OF)
 
+    def asked(self) -> Iterator[tuple[str, dict[str, float]]]:
+        """Ask for each class of motion: alone, chosen by the critic, and with the measure."""
+        for name, best_of, weight in (
+            ("alone", 1, 0.0),
+            ("critic", BEST_OF, 0.0),
+            ("both", BEST_OF, 5.0),
+        ):
+            settings = self._params({}).sample.model_copy(
+                update={"context_frames": 4, "best_of": best_of, "motion_weight": weight}
+            )
+            found = [self.judge.asked(self.base, settings, seed=seed) for seed in SEEDS]
+            yield name, {key: float(np.mean([one[key] for one in found])) for key in found[0]}
+
     def _judged(
         self,
         way: str,
@@ -234,9 +248,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--study", action="store_true", help="train no base and no critics")
+    parser.add_argument("--asked", action="store_true", help="the motion that is asked, alone")
     parser.add_argument("--table", type=Path, metavar="CSV", help="write the means over seeds")
     arguments = parser.parse_args()
     place = place_of(arguments.folder, {})
+    if arguments.asked:
+        for name, figures in Study(place).asked():
+            print(name, {key: round(value, 3) for key, value in figures.items()}, flush=True)
+        return
     if not arguments.study:
         if not (place.root / "transformer/bottom").is_dir():
             train(place, borders=Borders.WRAP, control_of=None)

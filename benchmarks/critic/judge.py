@@ -63,7 +63,7 @@ class Judge:
         segments = [window.segment for window in self._clips]
         figures["all_frames_right"] = right_share(videos, segments)
         figures |= _motion(videos, real, first=context, name=FRAMES)
-        figures |= self._asked(models, settings, seed=seed)
+        figures |= self.asked(models, settings, seed=seed)
         if long:
             videos = _decode(models, self._write(models, settings, self._long, seed=seed))
             real = _decode(models, self._real(self._long))
@@ -75,7 +75,7 @@ class Judge:
         segments = [window.segment for window in self._clips]
         return right_share(_decode(models, self._real()), segments)
 
-    def _asked(self, models: Models, settings: SampleParams, *, seed: int) -> dict[str, float]:
+    def asked(self, models: Models, settings: SampleParams, *, seed: int) -> dict[str, float]:
         """Ask for each bucket of motion in turn; say how often it is what comes, and how far off.
 
         Returns:

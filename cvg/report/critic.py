@@ -9,7 +9,9 @@ from cvg.report.details import Table
 from cvg.report.levels import STYLES
 from cvg.report.source import Row, figure
 
-FINETUNING = "What fine-tuning and choosing change, on made shapes (docs/log.md)"
+FINETUNING = (
+    "What fine-tuning and choosing change, on made shapes: means of three seeds (docs/log.md)"
+)
 CORRUPTIONS = {
     "shuffled": "Frames in another order",
     "doubled": "Every second frame left out",

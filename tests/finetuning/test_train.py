@@ -119,7 +119,7 @@ def test_a_critic_of_no_use_ends_the_run(run, monkeypatch):
     monkeypatch.setattr("cvg.finetuning.watch.LONG", 1)
     monkeypatch.setattr("cvg.finetuning.watch.LOST", 0.5)
     monkeypatch.setattr("cvg.finetuning.watch.WON", 2.0)
-    result = run(steps=20, validate_every=1, max_rise=9.0)
+    result = run(method="teach", steps=20, validate_every=1, max_rise=9.0)
     assert result.trained.stopped_by == "job"
     assert result.trained.steps == 3  # two new beginnings, then the end
 

@@ -9,9 +9,6 @@ import av
 import numpy as np
 import pytest
 
-from cvg.critic.model import Critic, CriticShape
-from cvg.critic.sight import Sight
-from cvg.critic.store import TrainedCritic
 from cvg.metrics.features import i3d_feature_network
 from cvg.metrics.scores import Protocol
 from cvg.pretrained.catalog import I3D, LPIPS_TRUNKS
@@ -71,29 +68,6 @@ def protocol():
 
 
 @pytest.fixture(params=["codes", "pixels"])
-def critic(request, toys):
+def critic(request):
     """An untrained critic that sees either side of the toy decoder."""
-    vqgan = toys.toy_vqgan()
-    sight = Sight(vqgan=vqgan, input=request.param)
-    model = Critic(
-        CriticShape(
-            frames=5,
-            channels=sight.channels,
-            size=sight.size,
-            cells=4,
-            width=16,
-            layers=1,
-            heads=2,
-            dropout=0.0,
-            picture_dropout=0.0,
-            num_conditions=toys.VOCABULARY.size,
-            condition_length=toys.VOCABULARY.length,
-        )
-    )
-    toys.randomise(model, 0)
-    return TrainedCritic(
-        model=model.eval(),
-        input=request.param,
-        conditioning=toys.CONDITIONING,
-        vqgan_hash="toy",
-    )
+    return TOYS.toy_critic(request.param)

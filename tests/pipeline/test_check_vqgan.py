@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from cvg.critic.store import save_critic
 from cvg.errors import UserError
 from cvg.frames.samples import SampledClip, Samples, save_samples, true_clips
 from cvg.vqgan.store import load_vqgan, save_vqgan
@@ -117,8 +118,10 @@ def evaluation(folder):
         (folder / "transformer" / level).mkdir(parents=True)
         figures = {"held_out": {"nll": 1.5}}
         (folder / "transformer" / level / "figures.json").write_text(json.dumps(figures))
+    (folder / "critic").mkdir()
+    save_critic(folder / "critic", TOYS.toy_critic(vqgan_hash=load_vqgan(folder / "vqgan")[1]))
     words = ["--out", "metrics.json", "--scores", "scores", "--health", "health"]
-    for name in ("frames", "vqgan", "transformer", "samples"):
+    for name in ("frames", "vqgan", "transformer", "samples", "critic"):
         words += [f"--{name}", name]
     return ["evaluate", *words]
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from cvg.errors import UserError
-from cvg.training.weights import hash_weights, load_config, load_weights, save_model
+from cvg.training.weights import hash_weights, load_weights, reading_config, save_model
 
 
 class Model(nn.Module):
@@ -19,10 +19,11 @@ class Model(nn.Module):
 def test_weights_buffers_and_configuration_come_back(tmp_path):
     model = Model()
     model.ready.fill_(True)
-    save_model(tmp_path, model, {"width": 3})
+    save_model(tmp_path, model, {"kind": "toy", "width": 3})
     loaded = Model()
     load_weights(tmp_path, loaded)
-    assert load_config(tmp_path) == {"width": 3}
+    with reading_config(tmp_path, "toy", stage="train") as config:
+        assert config["width"] == 3
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
     assert hash_weights(loaded) == hash_weights(model)
@@ -55,8 +56,11 @@ def test_missing_damaged_and_foreign_weights_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(UserError, match="not the weights of this model"):
         load_weights(tmp_path, Model())
-    with pytest.raises(UserError, match=r"config\.json: no such file"):
-        load_config(tmp_path / "elsewhere")
+    with (
+        pytest.raises(UserError, match=r"config\.json: no such file"),
+        reading_config(tmp_path / "elsewhere", "toy", stage="x"),
+    ):
+        pass
 
 
 def test_the_hash_knows_values_names_shapes_and_types():
@@ -75,3 +79,17 @@ def test_the_hash_knows_values_names_shapes_and_types():
     ]
     assert len({hash_weights(variant) for variant in variants}) == len(variants)
     assert hash_weights(model(torch.ones(3, 2).T)) == hash_weights(model(ones))
+
+
+def test_another_kind_and_a_field_that_is_missing_are_refused(tmp_path):
+    save_model(tmp_path, Model(), {"kind": "toy"})
+    with (
+        pytest.raises(UserError, match="holds a toy, expected a vqgan"),
+        reading_config(tmp_path, "vqgan", stage="train-vqgan"),
+    ):
+        pass
+    with (
+        pytest.raises(UserError, match=r"describes no toy of this version .*'width'.* run train"),
+        reading_config(tmp_path, "toy", stage="train") as config,
+    ):
+        config["width"]
