@@ -32,8 +32,9 @@ def kernel_distance(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m _"]) ->
 
     Source: Gretton et al. 2012 (JMLR 13), lemma 6, with the kernel of Binkowski et al. 2018
     (arXiv:1801.01401, sec. 4); on features of videos it is called KVD (Unterthiner et al. 2018,
-    arXiv:1812.01717). Its mean over draws of equal sets is 0, so it may be negative, and figures at
-    different numbers of clips are comparable.
+    arXiv:1812.01717). Its mean over independent draws of equal sets is 0, so it may be negative,
+    and figures at different numbers of clips are comparable. Sets that are made of the same clips
+    are not independent: they come out below 0.
 
     Args:
         a: features of one set, at least 2 rows.
