@@ -144,8 +144,9 @@ class Metric:
         match self.family:
             case "psnr":
                 return f"{value:.2f}"
-            case "fvd" | "framefd":
-                return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
+            case "fvd" | "kvd" | "framefd":
+                text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
+                return "0.0" if text == "-0.0" else text
             case _:
                 return f"{value:.3f}" if abs(value) >= 0.1 else f"{value:.4f}"
 
@@ -200,5 +201,6 @@ def node(figures: Mapping[str, Any], dotted: str) -> Mapping[str, Any]:
 
 
 def _title(title: str, suffix: str) -> str:
-    network = suffix.removeprefix("_")
+    # That of single frames is always on a network of its own, which the protocol names.
+    network = "" if title == "Frame FD" else suffix.removeprefix("_")
     return f"{title} on {network}" if network else title

@@ -9,6 +9,8 @@ from cvg.report.candidates import CANDIDATES, Candidate, Metric, clip_metrics, n
 from cvg.report.levels import models_phrase
 from cvg.report.source import Source, figure
 
+OF_WRITTEN = ("critic_auc", "copied", "caption_accuracy")  # figures that controls do without
+
 STOPPED = {
     "time": ", until its time was over (vqgan.max_minutes)",
     "patience": ", until it no longer got better (vqgan.patience)",
@@ -164,4 +166,6 @@ def _best(figures: Mapping[str, Any], metric: Metric) -> float | None:
 def _empty_cell(candidate: Candidate, metric: Metric, absent: Sequence[str]) -> Cell:
     if metric.paired and not candidate.paired:
         return Cell(text="–", why_empty="a set without pairs: no frame by frame comparison")
+    if candidate.role == "control" and metric.family in OF_WRITTEN:
+        return Cell(text="–", why_empty="measured of what continues the given frames")
     return Cell(text="not computed", why_empty=absence(metric, absent))

@@ -11,6 +11,7 @@ from cvg.report.summary import Intervals, intervals_of
 Outcome = Literal["beats", "mixed", "loses"]
 
 BY_FEATURES = ("fvd", "kvd", "framefd")  # distances of sets, which need care
+SEES_TIME = ("fvd", "kvd")  # those of clips, not of single frames
 
 SPOKEN = {
     "baseline.repeat_last": "repeating the last frame",
@@ -119,7 +120,7 @@ def _cautions(source: Source) -> list[str]:
     """Say what the controls and the notes of the protocol tell about the figures."""
     found: list[str] = []
     for metric in clip_metrics(source.figures):
-        if metric.family not in BY_FEATURES:
+        if metric.family not in SEES_TIME:
             continue
         real = figure(source.figures, f"control.real_vs_real.{metric.key}")
         shuffled = figure(source.figures, f"control.shuffled.{metric.key}")
