@@ -194,12 +194,13 @@ def evaluate_sets(
             absent.append(reason)
             continue
         a, b = (cache.embed(network, clips) for clips in (real, other))
-        made = _SetScore(protocol, network, _frechet_notes(len(real), len(other), a, b))
+        made = _SetScore(protocol, network)
+        distance = frechet_distance(a, b, divide_by_n=protocol.covariance == "n")
+        notes = _frechet_notes(len(real), len(other), a, b)
         if network.per_frame:
-            scores |= made.of(f"framefd_{network.network.name}", frechet_distance(a, b))
+            scores |= made.of(f"framefd_{network.network.name}", distance, notes=notes)
             continue
-        fvd = frechet_distance(a, b, divide_by_n=protocol.covariance == "n")
-        scores |= made.of(metric_name("fvd", network.network), fvd)
+        scores |= made.of(metric_name("fvd", network.network), distance, notes=notes)
         scores |= made.of(
             metric_name("kvd", network.network),
             kernel_distance(a, b),
@@ -214,9 +215,15 @@ class _SetScore:
 
     protocol: Protocol
     network: FeatureNetwork
-    notes: tuple[str, ...]
 
-    def of(self, metric: str, value: float, *, spread: Spread | None = None) -> dict[str, Score]:
+    def of(
+        self,
+        metric: str,
+        value: float,
+        *,
+        spread: Spread | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> dict[str, Score]:
         return {
             metric: Score(
                 metric=metric,
@@ -226,7 +233,7 @@ class _SetScore:
                 spread=spread,
                 network=self.network.network,
                 resize=self.network.resize,
-                notes=self.notes if spread is None and "kvd" not in metric else (),
+                notes=notes,
             )
         }
 

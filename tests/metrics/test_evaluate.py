@@ -232,3 +232,28 @@ def test_fvd_grows_with_damage_and_sees_compression_and_frozen_motion(
     assert 1 < fvd["blur 1"] < fvd["blur 3"]
     assert fvd["mp4"] > 10
     assert fvd["frozen"] > 10
+
+
+def test_both_frechet_distances_divide_by_what_their_protocol_says(real_clips, protocol):
+    def embed(clips):
+        return clips.astype(float).mean(axis=(2, 3)).reshape(len(clips), -1)
+
+    network = Network(name="toy", weights_sha256="ab" * 32)
+    shared = {"network": network, "embed": embed, "resize": "none"}
+    networks = Networks(
+        features=FeatureNetwork(**shared, min_frames=1),
+        frames=FeatureNetwork(**shared, min_frames=1, per_frame=True),
+    )
+    other = noisy(real_clips, 40) // 2
+    by_n, by_less = (
+        evaluate_sets(
+            real_clips,
+            other,
+            protocol=replace(protocol, covariance=covariance),
+            networks=networks,
+            cache=FeatureCache(),
+        ).scores
+        for covariance in ("n", "n - 1")
+    )
+    for name in ("fvd_toy", "framefd_toy"):
+        assert by_n[name].value < by_less[name].value
