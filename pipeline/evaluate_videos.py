@@ -78,6 +78,8 @@ def evaluate_videos(wish: Wish, *, scores: Path | None, out: Path | None) -> Non
         cache=FeatureCache(features_folder()),
     )
     _print(found.evaluation.scores)
+    if preset is not None:
+        sys.stdout.write(f"{preset.name}: {preset.used_by}. Not followed: {preset.differs}.\n")
     absent = (sentence.partition(", then `dvc")[0] for sentence in networks.missing)
     for sentence in (*found.warnings, *found.evaluation.absent, *absent):
         sys.stderr.write(f"WARNING: {sentence}\n")

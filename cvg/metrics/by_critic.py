@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from einops import rearrange
 
 from cvg.conditions.condition import Condition
 from cvg.critic.score import score
 from cvg.critic.sight import Sight
 from cvg.critic.store import TrainedCritic
-from cvg.frames.pixels import to_channels_first, to_unit
-from cvg.tensors import Float, Tensor, UInt8
+from cvg.tensors import Float, UInt8
 from cvg.vqgan.model import Vqgan
+from cvg.vqgan.reconstruct import encode_clips
 
 CLIPS_AT_ONCE = 16
 
@@ -33,20 +32,9 @@ def critic_scores(
         score(
             critic,
             sight,
-            _encode(vqgan, clips[start : start + CLIPS_AT_ONCE]),
+            encode_clips(vqgan, clips[start : start + CLIPS_AT_ONCE]),
             conditions[start : start + CLIPS_AT_ONCE],
         )
         for start in range(0, len(clips), CLIPS_AT_ONCE)
     ]
     return torch.cat(parts).cpu().numpy()
-
-
-@torch.no_grad()
-def _encode(vqgan: Vqgan, clips: np.ndarray) -> dict[str, Tensor]:
-    device = next(vqgan.parameters()).device
-    frames = torch.from_numpy(rearrange(clips, "b t h w c -> (b t) h w c")).to(device)
-    codes = vqgan.encode(to_channels_first(to_unit(frames)))
-    return {
-        level: rearrange(grids, "(b t) h w -> b t h w", b=len(clips))
-        for level, grids in codes.items()
-    }

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Float32, UInt8
 
 from cvg.conditions.condition import Condition
@@ -15,12 +14,11 @@ from cvg.conditions.conditioning import Conditioning
 from cvg.config import DrawParams
 from cvg.errors import UserError
 from cvg.frames.aligned import shrink_maps
-from cvg.frames.pixels import to_channels_first, to_unit
 from cvg.sampling.decode import decode_as_they_come
 from cvg.sampling.models import Models, load_models, newest_transformers
 from cvg.sampling.rank import roll_out_best
 from cvg.sampling.rollout import Task, in_force
-from cvg.tensors import Int64, Tensor
+from cvg.vqgan.reconstruct import encode_clips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +57,8 @@ class Generator:
         Args:
             folder: with `vqgan` in it, and `finetuned` or `transformer`; `critic` too where the
                 settings choose among candidates.
-            settings: how codes are drawn; None for those of `params.yaml` in this folder.
+            settings: how codes are drawn; None for those of the `params.yaml` beside the folder, or
+                else in the present one.
             device: where to compute.
 
         Raises:
@@ -67,7 +66,9 @@ class Generator:
         """
         from cvg.params import load_params
 
-        settings = settings or load_params(Path("params.yaml"), ()).sample
+        if settings is None:
+            beside = folder.parent / "params.yaml"
+            settings = load_params(beside if beside.is_file() else Path("params.yaml")).sample
         models = load_models(
             vqgan=folder / "vqgan",
             transformers=newest_transformers(folder),
@@ -227,11 +228,13 @@ class Generator:
             names=names,
             conditions=[request.condition for request in requests],
             frames=requests[0].frames,
-            context=self._encode(np.stack(firsts)) if firsts else None,
+            context=encode_clips(self.models.vqgan, np.stack(firsts)) if firsts else None,
             goal=(
                 {
                     level: grids[:, 0]
-                    for level, grids in self._encode(np.stack(lasts)[:, None]).items()
+                    for level, grids in encode_clips(
+                        self.models.vqgan, np.stack(lasts)[:, None]
+                    ).items()
                 }
                 if lasts
                 else None

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from einops import rearrange
 
 from cvg.frames.pixels import to_channels_first, to_channels_last, to_stored, to_unit
-from cvg.tensors import UInt8
+from cvg.tensors import Int64, Tensor, UInt8
 from cvg.vqgan.model import Vqgan
 
 
@@ -44,3 +45,17 @@ def reconstruct(
     return Reconstructed(
         prefixes=pictures, codes={level: grid.cpu().numpy() for level, grid in codes.items()}
     )
+
+
+@torch.no_grad()
+def encode_clips(
+    vqgan: Vqgan, clips: UInt8[np.ndarray, "b t h w 3"]
+) -> dict[str, Int64[Tensor, "b t rows columns"]]:
+    """Encode clips, all at once, where the VQGAN is; give the codes of each level."""
+    device = next(vqgan.parameters()).device
+    frames = torch.from_numpy(rearrange(clips, "b t h w c -> (b t) h w c"))
+    codes = vqgan.encode(to_channels_first(to_unit(frames.to(device))))
+    return {
+        level: rearrange(grids, "(b t) rows columns -> b t rows columns", b=len(clips))
+        for level, grids in codes.items()
+    }

@@ -1,3 +1,7 @@
+import builtins
+import importlib
+import warnings
+
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -49,6 +53,22 @@ def test_ssim_of_every_frame_equals_scikit_image_with_the_same_window():
                 use_sample_covariance=False,
             )
             assert values[n, t] == pytest.approx(expected, abs=1e-5)
+
+
+def test_psnr_and_ssim_of_grey_frames_equal_scikit_video(monkeypatch):
+    for name in ("int", "float"):  # which it still takes from NumPy
+        monkeypatch.setattr(np, name, getattr(builtins, name), raising=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        other = importlib.import_module("skvideo.measure")
+    a = smooth(4)
+    b = noisy(a)
+    a, b = a[..., :1], b[..., :1]  # it knows luminance alone
+    grey_a, grey_b = np.repeat(a, 3, axis=-1), np.repeat(b, 3, axis=-1)
+    np.testing.assert_allclose(psnr(grey_a, grey_b)[0], other.psnr(a[0], b[0]))
+    mirrored = [np.pad(x[0], ((0, 0), (5, 5), (5, 5), (0, 0)), mode="reflect") for x in (a, b)]
+    expected = other.ssim(*mirrored)
+    np.testing.assert_allclose(ssim(grey_a, grey_b)[0], expected, atol=1e-5)
 
 
 def test_black_against_white():

@@ -134,7 +134,10 @@ def test_a_published_protocol_that_is_met_is_in_every_figure(folders, monkeypatc
         differs="nothing",
     )
     monkeypatch.setitem(PUBLISHED, "small", small)
-    run("evaluate", "--real", "real", "--fake", "a", "--protocol", "small", "--scores", "out")
+    said = run(
+        "evaluate", "--real", "real", "--fake", "a", "--protocol", "small", "--scores", "out"
+    )
+    assert "small: this test. Not followed: nothing." in said.stdout
     for row in json.loads((folders / "out/protocol.json").read_text()):
         protocol = row["protocol"]
         assert protocol["preset"] == "small"
