@@ -1,15 +1,17 @@
 """Files that are whole or not there: written under a temporary name, flushed, renamed."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cvg.errors import UserError
+from cvg.interrupts import deferred
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,22 +19,30 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it takes the name of `path`."""
+    """Give a temporary path beside `path`; on success it takes the name of `path`.
+
+    What processes that were killed left for the same path is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays, because some writers choose the format by it.
+    _remove_left(path.parent, f".{path.stem}.partial-", path.suffix)
     temporary = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary.touch()
+    with _owned(temporary):
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def replacing_folder(path: Path, *, marker: str) -> Iterator[Path]:
     """Give an empty temporary folder beside `path`; on success it takes the place of `path`.
+
+    What processes that were killed left for the same path is removed.
 
     Args:
         path: the folder to write or to replace.
@@ -44,16 +54,58 @@ def replacing_folder(path: Path, *, marker: str) -> Iterator[Path]:
     """
     refuse_foreign_folder(path, marker=marker)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left(path.parent, f".{path.name}.partial-", "")
     temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
+    with _owned(temporary):
+        try:
+            yield temporary
+            with deferred():  # Between the two, there would be neither the old nor the new.
+                if path.exists():
+                    shutil.rmtree(path)
+                temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _owned(path: Path) -> Iterator[None]:
+    """Hold a lock on a temporary file or folder, which the system frees however we end."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        with suppress(OSError):  # Some network file systems know no locks.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _remove_left(folder: Path, start: str, suffix: str) -> None:
+    """Remove temporary files and folders whose owner is gone."""
+    with os.scandir(folder) as entries:
+        found = [e.path for e in entries if e.name.startswith(start) and e.name.endswith(suffix)]
+    for path in map(Path, found):
+        if _is_left(path):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _is_left(path: Path) -> bool:
+    """Say whether nobody holds the lock of a temporary file or folder."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def refuse_foreign_folder(path: Path, *, marker: str) -> None:
@@ -118,6 +170,16 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def hash_code(package: Path) -> str:
+    """Give the SHA-256 over names and content of all modules of a package."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(package).as_posix()} {len(content)} ".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
 def project_root() -> Path:
     """Give the main checkout, also from within a temporary folder of `dvc exp run --temp`."""
     if "DVC_ROOT" in os.environ:
@@ -127,3 +189,9 @@ def project_root() -> Path:
         if (folder / "dvc.yaml").is_file() and ".dvc" not in folder.parts:
             return folder
     return here
+
+
+def state_root() -> Path:
+    """Give the folder that holds `.runs`: `CVG_STATE_DIR`, else the main checkout."""
+    given = os.environ.get("CVG_STATE_DIR")
+    return Path(given).expanduser().resolve() if given else project_root()

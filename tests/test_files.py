@@ -1,6 +1,11 @@
 """Files and folders are whole or not there."""
 
 import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +21,7 @@ from cvg.files import (
     sha256_file,
     write_json,
 )
+from cvg.interrupts import Interrupted, interruptible
 
 
 def content(folder):
@@ -86,6 +92,62 @@ def test_what_a_killed_run_left_behind_does_not_get_into_a_folder(tmp_path):
     with replacing_folder(tmp_path / "store", marker="a") as temporary:
         (temporary / "b").write_text("b")
     assert content(tmp_path) == {"store/b": "b"}
+
+
+def die_while_writing(folder):
+    """Begin a file and a folder in another process, which is killed."""
+    script = (
+        "import os, sys\nfrom pathlib import Path\n"
+        "from cvg.files import replacing_file, replacing_folder\n"
+        "here = Path(sys.argv[1])\n"
+        "with replacing_file(here / 'a.csv'), replacing_folder(here / 'b', marker='m') as b:\n"
+        "    (b / 'half').touch()\n    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, folder], check=False)
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_writer(tmp_path):
+    assert [name.partition("-")[0] for name in die_while_writing(tmp_path)] == [
+        ".a.partial",
+        ".b.partial",
+    ]
+    with replacing_file(tmp_path / "a.csv") as path:
+        path.write_text("whole")
+    with replacing_folder(tmp_path / "b", marker="m") as folder:
+        (folder / "m").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b"]
+
+
+def test_what_a_living_process_writes_stays(tmp_path):
+    with replacing_file(tmp_path / "a.csv") as mine, replacing_folder(tmp_path / "b", marker="m"):
+        mine.write_text("whole")
+        before = sorted(tmp_path.iterdir())
+        assert len(before) == 2
+        die_while_writing(tmp_path)
+        assert set(before) <= set(tmp_path.iterdir())
+
+
+def test_a_signal_comes_not_between_the_old_folder_and_the_new(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with replacing_folder(out, marker="m") as folder:
+        (folder / "m").write_text("old")
+    remove = shutil.rmtree
+
+    def interrupted(path, **options):
+        remove(path, **options)
+        if path == out:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def replace_it():
+        with interruptible(), replacing_folder(out, marker="m") as folder:
+            (folder / "m").write_text("new")
+            monkeypatch.setattr(shutil, "rmtree", interrupted)
+
+    with pytest.raises(Interrupted):
+        replace_it()
+    assert (out / "m").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_json_comes_back(tmp_path):

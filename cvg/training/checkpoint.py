@@ -39,8 +39,6 @@ class Checkpoints:
                 numbers, truth values and None.
             OSError, SafetensorError: the file cannot be written.
         """
-        for stale in self.folder.glob(".new.partial-*"):
-            stale.unlink()
         new = self.folder / "new.safetensors"
         with replacing_file(new) as temporary:
             save_file(pack(state), temporary)

@@ -9,7 +9,7 @@ order.
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError
@@ -17,6 +17,7 @@ from torch import nn
 
 from cvg.config import TrainingParams
 from cvg.errors import UserError
+from cvg.interrupts import deferred, is_pending, raise_pending
 from cvg.progress import Steps
 from cvg.tensors import Tensor
 from cvg.training.average import WeightAverage
@@ -71,7 +72,7 @@ class _Run:
     def finish(self) -> Trained:
         """Do all steps that are left."""
         stopped_by = self._why_stop()
-        with Steps(self.job.label, total=self.params.steps) as progress:
+        with Steps(self.job.label, total=self.params.steps) as progress, deferred():
             progress.advance(self.done)
             if 0 in self.job.looks and not self.recorder.history.rows:
                 self._look()
@@ -84,6 +85,8 @@ class _Run:
                 elif self.done % STEPS_BETWEEN_ROWS == 0:
                     self.recorder.write(self.done)
                 progress.advance(note=self.recorder.note)
+                if is_pending():
+                    self._leave()
         self._refuse_without_best()
         self.job.model.load_state_dict(self.best.state)
         self.job.model.eval()
@@ -96,6 +99,16 @@ class _Run:
             seconds=self._seconds(),
             resumed_from=self.resumed_from,
         )
+
+    def _leave(self) -> NoReturn:
+        """Keep the state of this step, and end as a signal asked for."""
+        then = "goes on from there" if self._save() else "begins anew, or from the last checkpoint"
+        tell(
+            f"{self.job.label}: stopped after step {self.done} of {self.params.steps}; "
+            f"the same command {then}"
+        )
+        raise_pending()
+        raise AssertionError("only a signal asks for the end")
 
     def _step(self) -> None:
         rate = self._learning_rate()
@@ -164,16 +177,17 @@ class _Run:
         self.recorder.write(self.done, {f"held_out_{name}": v for name, v in figures.items()})
         self._save()
 
-    def _save(self) -> None:
+    def _save(self) -> bool:
+        """Write a checkpoint; say whether it is there."""
         if self.around.checkpoints is None:
-            return
+            return False
         state = self._state()
         if not all(torch.isfinite(tensor).all() for tensor in tensors_of(state)):
             warn(
                 f"{self.job.label}: weights or averages after step {self.done} are not finite; "
                 "no checkpoint is written"
             )
-            return
+            return False
         try:
             self.around.checkpoints.save(self.done, state)
         except (OSError, SafetensorError) as error:
@@ -181,6 +195,8 @@ class _Run:
                 f"{self.job.label}: the checkpoint after step {self.done} cannot be written "
                 f"({error}); the run goes on, but could not be resumed from here"
             )
+            return False
+        return True
 
     def _state(self) -> dict[str, Any]:
         state = {name: part.state_dict() for name, part in self._stateful().items()}

@@ -1,5 +1,7 @@
 """An interrupted run that goes on ends as if nothing had happened, to the bit."""
 
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -8,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cvg.config import TrainingParams
+from cvg.interrupts import Interrupted, interruptible
 from cvg.training.checkpoint import Checkpoints, pack
 from cvg.training.loop import Job, StepResult, Surroundings, train
 from cvg.training.runtime import Runtime
@@ -76,14 +79,19 @@ class Crash(Exception):
     pass
 
 
-def outcome(folder, *, crash_at=None, validation_crash=None, params=PARAMS):
-    """Run the toy job once; give all that a run leaves, or raise Crash at a step."""
+def outcome(folder, *, crash_at=None, signal_at=None, validation_crash=None, params=PARAMS):
+    """Run the toy job once; give all that a run leaves, or raise Crash at a step.
+
+    A signal that asks for the end comes in the middle of a step.
+    """
     torch.set_rng_state(torch.Generator().manual_seed(1).get_state())
     model, adversary, logged = Model(), Adversary(), []
 
     def train_step(step, part):
         if (step, part) == crash_at:
             raise Crash
+        if (step, part) == signal_at:
+            os.kill(os.getpid(), signal.SIGTERM)
         rng = torch.Generator().manual_seed(100 * step + part)
         outputs = model(torch.randn(4, 3, generator=rng))
         loss = outputs.square().mean() + 0.1 * adversary.judge(outputs)
@@ -114,7 +122,8 @@ def outcome(folder, *, crash_at=None, validation_crash=None, params=PARAMS):
         log=lambda row, step: logged.append((step, dict(row))),
         checkpoints=Checkpoints(folder) if folder else None,
     )
-    trained = train(job, params, around)
+    with interruptible():
+        trained = train(job, params, around)
     return (
         {name: tensor.tolist() for name, tensor in model.state_dict().items()},
         {name: tensor.tolist() for name, tensor in pack(adversary.state_dict()).items()},
@@ -141,6 +150,23 @@ def test_a_crash_at_any_step_changes_nothing(crash_at, whole, tmp_path, capsys):
     assert found == whole
     message = f"toy: goes on from step {resumed_from} of 12 (an earlier run was interrupted)"
     assert (message in capsys.readouterr().err) == (resumed_from > 0)
+
+
+@pytest.mark.parametrize("signal_at", CRASHES, ids=str)
+def test_a_signal_at_any_step_costs_no_step_and_changes_nothing(signal_at, whole, tmp_path, capsys):
+    with pytest.raises(Interrupted):
+        outcome(tmp_path, signal_at=signal_at)
+    found, resumed_from = outcome(tmp_path)
+    assert resumed_from == signal_at[0] + 1
+    assert found == whole
+    message = f"toy: stopped after step {resumed_from} of 12; the same command goes on from there"
+    assert message in capsys.readouterr().err
+
+
+def test_a_signal_without_a_place_for_the_state_is_told_so(capsys):
+    with pytest.raises(Interrupted):
+        outcome(None, signal_at=(1, 0))
+    assert "the same command begins anew" in capsys.readouterr().err
 
 
 def test_crashes_one_after_the_other_change_nothing(whole, tmp_path):

@@ -19,6 +19,7 @@ KEY = {"params": {"vqgan.steps": 900, "vqgan.patience": None}, "data": "abc", "t
 @pytest.fixture(autouse=True)
 def state(tmp_path, monkeypatch):
     monkeypatch.setenv("CVG_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr("cvg.locks.SECONDS_TO_WAIT", 0.0)
     return tmp_path / "state"
 
 
@@ -92,7 +93,7 @@ def test_a_changed_line_of_code_is_another_folder(tmp_path, monkeypatch):
     copy = tmp_path / "cvg"
     shutil.copytree(Path(module.cvg.__file__).parent, copy)
     monkeypatch.setattr(module.cvg, "__file__", str(copy / "__init__.py"))
-    monkeypatch.setattr(module, "_code_digest", module._code_digest.__wrapped__)
+    monkeypatch.setattr(module, "code_digest", module.code_digest.__wrapped__)
     before = fingerprint("x", KEY)
     assert fingerprint("x", KEY) == before
     with (copy / "vqgan/layers.py").open("a") as file:
@@ -130,22 +131,6 @@ def test_a_killed_run_holds_no_lock(state):
     process.join()
     assert process.exitcode == 9
     assert left() == ["file"]
-
-
-def test_a_lock_that_was_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
-    path = tmp_path / "lock"
-    flock, calls = module.fcntl.flock, []
-
-    def removing(file, operation):
-        flock(file, operation)
-        if not calls:
-            path.unlink()  # as the one does that ends just now
-        calls.append(operation)
-
-    monkeypatch.setattr(module.fcntl, "flock", removing)
-    with module._lock(path) as file:
-        assert len(calls) == 2
-        assert path.stat().st_ino == os.fstat(file.fileno()).st_ino
 
 
 def test_a_place_that_cannot_be_written_is_told_with_a_remedy(tmp_path, monkeypatch):
