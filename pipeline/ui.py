@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -22,14 +21,14 @@ def ui(
 ) -> None:
     """Show the record of runs in a browser, until Ctrl-C."""
     from cvg.files import project_root
-    from cvg.tracking.store import store_uri
+    from cvg.tracking.store import database_file, store_uri
 
     uri = store_uri(project_root())
     if uri.startswith("http"):
         typer.echo(f"the runs are on the server {uri}")
         return
-    database = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if uri.startswith("sqlite:///") and not database.is_file():
+    database = database_file(uri)
+    if database is not None and not database.is_file():
         raise UserError(f"{database}: no runs are recorded yet; run `dvc repro` first")
     _require_free(port)
     typer.echo(f"MLflow starts at http://{HOST}:{port} (some seconds; Ctrl-C stops it)")

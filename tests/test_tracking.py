@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from cvg.files import project_root
 from cvg.tracking import Tracker, open_tracker, recorder
@@ -17,7 +18,13 @@ from cvg.tracking import tracker as tracker_module
 from cvg.tracking.journal import Journal, read_appended
 from cvg.tracking.store import process_name, store_uri
 
-FIGURES = "select key, value, step from metrics order by step, key"
+# Of stages; the run of the pipeline, which they hang below, has tags and figures of its own.
+STAGES = "(select run_uuid from tags where key = 'stage' and value != 'pipeline')"
+FIGURES = (
+    f"select key, value, step from metrics where run_uuid in {STAGES} "
+    "and key not like 'system/%' order by step, key"
+)
+STATUS = f"select status from runs where run_uuid in {STAGES}"
 STAGE = """
 import sys, time
 from cvg.tracking import open_tracker
@@ -81,15 +88,18 @@ def test_figures_params_tags_and_files_arrive(home):
         tracker.log_final({"loss": 7.0, "psnr": float("nan")})
     database = home / "mlflow.db"
     assert [row[1] for row in query(database, FIGURES) if row[0] == "loss"][:3] == [1, 1 / 2, 1 / 3]
-    assert query(database, "select count(*) from metrics") == [(902,)]
+    assert len(query(database, FIGURES)) == 902
     assert query(database, "select value from latest_metrics where key = 'loss'") == [(7.0,)]
-    assert set(query(database, "select key, value from params")) == {
+    assert set(query(database, f"select key, value from params where run_uuid in {STAGES}")) == {
         ("seed", "0"),
         ("vqgan.width", "32"),
     }
-    tags = dict(query(database, "select key, value from tags"))
+    tags = dict(query(database, f"select key, value from tags where run_uuid in {STAGES}"))
     assert (tags["stage"], tags["preset"]) == ("train_vqgan", "quick")
-    assert query(database, "select name, status from runs") == [("train_vqgan", "FINISHED")]
+    assert query(database, "select name, status from runs order by name") == [
+        ("by hand", "FINISHED"),
+        ("train_vqgan", "FINISHED"),
+    ]
     kept = list((home / "mlartifacts").rglob("sheets/sheet.png"))
     assert [file.read_bytes() for file in kept] == [b"picture"]
     assert journals(home) == []
@@ -115,7 +125,7 @@ def test_journal_says_how_the_stage_ended(home, no_recorder, failure, status, te
 def test_run_of_a_stage_with_an_error_has_failed(home):
     process = stage(home, "raise ValueError('bad clip')")
     assert "bad clip" in process.communicate(timeout=100)[1]
-    assert query(home / "mlflow.db", "select status from runs") == [("FAILED",)]
+    assert query(home / "mlflow.db", STATUS) == [("FAILED",)]
     assert query(home / "mlflow.db", FIGURES) == [("loss", 1.5, 1)]
 
 
@@ -126,7 +136,7 @@ def test_run_of_a_killed_stage_is_closed(home):
     process.stderr.read(2)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)  # the recorder holds stderr open until it is done
-    assert query(home / "mlflow.db", "select status from runs") == [("KILLED",)]
+    assert query(home / "mlflow.db", STATUS) == [("KILLED",)]
     assert query(home / "mlflow.db", FIGURES) == [("loss", 1.5, 1)]
 
 
@@ -159,9 +169,9 @@ def test_journal_that_was_left_is_sent_once(home, no_recorder):
     for _ in range(2):
         journal.write_bytes(copy)
         subprocess.run([sys.executable, "-m", "cvg.tracking.recorder", str(journal)], check=True)
-    alive = "select status from runs where lifecycle_stage = 'active' order by status"
+    alive = f"{STATUS} and lifecycle_stage = 'active'"
     assert query(home / "mlflow.db", alive) == [("FINISHED",)]
-    assert query(home / "mlflow.db", "select count(*) from runs") == [(2,)]
+    assert query(home / "mlflow.db", STATUS) == [("FINISHED",)] * 2
     assert journals(home) == []
 
 
@@ -170,7 +180,7 @@ def test_journal_that_was_left_is_sent_once(home, no_recorder):
 def test_four_processes_start_a_cold_store_at_once(home):
     processes = [stage(home) for _ in range(4)]
     assert [process.communicate(timeout=200)[1] for process in processes] == [""] * 4
-    assert query(home / "mlflow.db", "select status from runs") == [("FINISHED",)] * 4
+    assert query(home / "mlflow.db", STATUS) == [("FINISHED",)] * 4
     assert query(home / "mlflow.db", "select count(*) from experiments where name = 'cvg'") == [
         (1,)
     ]
@@ -249,16 +259,105 @@ def test_root_is_the_main_checkout(home, monkeypatch):
     assert project_root() == (home / "elsewhere").resolve()
 
 
-def test_stages_of_one_pipeline_share_a_tag(home, no_recorder, monkeypatch):
+def groups(home):
+    return [events(path)[0]["group"] for path in journals(home)]
+
+
+def test_stages_of_one_run_of_dvc_belong_together(home, no_recorder, monkeypatch):
     monkeypatch.setenv("DVC_STAGE", "extract")
+    for stage in ("a_extract", "b_tokenize"):
+        with open_tracker(stage, params={"seed": stage}):
+            pass
+    monkeypatch.setenv("DVC_EXP_NAME", "calm-fish")
+    with open_tracker("c_tokenize", params={}):
+        pass
+    first, second, third = groups(home)
+    assert first == second
+    assert process_name(os.getppid()) in first["key"]
+    assert (first["name"], third["name"]) == ("dvc repro", "calm-fish")
+
+
+def test_commands_by_hand_belong_together_while_the_parameters_are_the_same(home, no_recorder):
+    for number, seed in enumerate((0, 0, 1)):
+        with open_tracker(f"stage_{number}", params={}, all_params={"seed": seed}):
+            pass
+    first, second, third = groups(home)
+    assert first == second
+    assert third["key"] != first["key"]
+
+
+def test_a_name_that_is_given_is_the_group(home, no_recorder, monkeypatch):
+    monkeypatch.setenv("CVG_PIPELINE", "it's mine")
     with open_tracker("extract", params={}):
         pass
-    monkeypatch.setenv("DVC_EXP_NAME", "calm-fish")
-    with open_tracker("tokenize", params={}):
-        pass
-    first, second = (events(path)[0]["tags"] for path in journals(home))
-    assert first["pipeline"] == process_name(os.getppid())
-    assert second["pipeline"] == "calm-fish"
+    assert groups(home) == [{"key": "it_s mine", "name": "it's mine"}]
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_a_pipeline_is_one_run_with_all_parameters_its_stages_below_it(home, monkeypatch):
+    monkeypatch.setenv("CVG_PIPELINE", "mine")
+    every = {"seed": 0, "vqgan.width": 32}
+    (home / "page.html").write_text("page")
+    digest = "ab" * 32
+    with open_tracker("train_vqgan", params={"seed": 0}, all_params=every) as tracker:
+        tracker.log_metrics({"loss": 2.0}, step=3)
+        tracker.log_final({"psnr": 21.0})
+        tracker.log_dataset("frames", digest="cd" * 32, path=home / "data/frames")
+        tracker.log_model("vqgan", digest=digest, path=home / "data/vqgan")
+    with open_tracker("report", params={}, all_params=every) as tracker:
+        tracker.log_model("vqgan", digest=digest, path=home / "data/vqgan")
+        tracker.log_pipeline({"sample.psnr": 19.0})
+        tracker.log_artifact(home / "page.html", of_pipeline=True)
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "cvg"]
+    runs = client.search_runs([experiment.experiment_id])
+    parent = next(run for run in runs if run.info.run_name == "mine")
+    stages = {run.info.run_name: run for run in runs if run is not parent}
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params == {"seed": "0", "vqgan.width": "32"}
+    assert parent.data.metrics == {"train_vqgan/psnr": 21.0, "sample.psnr": 19.0}
+    assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["page.html"]
+    assert set(stages) == {"train_vqgan", "report"}
+    for run in stages.values():
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    (given,) = stages["train_vqgan"].inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("frames", "cd" * 16)
+    (model,) = client.search_logged_models([experiment.experiment_id])
+    assert model.tags["content"] == digest
+    assert model.source_run_id == stages["train_vqgan"].info.run_id
+    report = client.get_run(stages["report"].info.run_id)
+    assert [m.model_id for m in report.inputs.model_inputs] == [model.model_id]
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_a_locked_or_removed_database_costs_no_figure_and_the_next_stage_sends_them(home):
+    assert stage(home).communicate(timeout=100)[1] == ""
+    database = home / "mlflow.db"
+    holder = sqlite3.connect(database, isolation_level=None)
+    holder.execute("begin exclusive")
+    process = stage(home, MLFLOW_SQLALCHEMYSTORE_POOLCLASS="NullPool")
+    errors = process.communicate(timeout=200)[1]
+    assert process.returncode == 0
+    assert "database is locked" in errors
+    holder.execute("commit")
+    holder.close()
+    assert len(journals(home)) == 1
+
+    body = "time.sleep(8); __import__('os').remove('mlflow.db'); "
+    body += "tracker.log_metrics({'loss': 9}, step=2)"
+    process = stage(home, body)
+    errors = process.communicate(timeout=200)[1]
+    assert process.returncode == 0
+    assert "failed" in errors
+    left = len(journals(home))
+    assert left >= 1
+
+    assert stage(home).communicate(timeout=200)[1] == ""
+    assert journals(home) == []
+    assert ("loss", 9.0, 2) in query(database, FIGURES)
+    assert query(database, STATUS) == [("FINISHED",)] * (left + 1)
 
 
 def test_process_is_told_from_a_later_one_with_its_number():

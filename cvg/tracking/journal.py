@@ -34,7 +34,7 @@ class Journal:
             self._is_broken = True
             warn(f"{self.path} cannot be written, nothing more of this run is logged: {error}")
 
-    def append_artifact(self, path: Path, folder: str) -> None:
+    def append_artifact(self, path: Path, folder: str, *, of_pipeline: bool) -> None:
         """Copy a file beside the journal, as it is now, and append where it belongs."""
         # A folder a file, so that the copy keeps its name.
         copy = copies_folder(self.path) / str(self._num_copies) / path.name
@@ -45,7 +45,7 @@ class Journal:
         except OSError as error:
             warn(f"{path} is not logged: {error}")
         else:
-            self.append("artifact", path=str(copy), folder=folder)
+            self.append("artifact", path=str(copy), folder=folder, of_pipeline=of_pipeline)
 
     def close(self) -> None:
         """Close the file."""

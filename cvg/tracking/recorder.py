@@ -5,6 +5,7 @@
 The stage that writes the journal starts it. Started by hand, it sends a journal that was left.
 """
 
+import fcntl
 import importlib.metadata
 import json
 import logging
@@ -12,24 +13,23 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO
 
+from cvg.tracking.delivery import Delivery
 from cvg.tracking.journal import Event, read_appended, remove_journal, warn
-from cvg.tracking.store import open_store
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from cvg.tracking.store import database_file, is_alive, open_store
 
 SECONDS_BETWEEN_FLUSHES = 3.0
-# MLflow takes at most 1000 items in a batch, of these at most 100 parameters.
-METRICS_A_BATCH = 800
-PARAMS_A_BATCH = 100
+SECONDS_BETWEEN_SYSTEM_METRICS = 10
 
 
 def record(path: Path) -> int:
     """Carry a journal to MLflow, following it while the stage that writes it lives.
+
+    Where that went well, journals that earlier stages could not deliver are sent after it.
 
     Returns:
         Status of the process: 0 when everything arrived (the journal is removed), else 1.
@@ -37,6 +37,7 @@ def record(path: Path) -> int:
     uri = "MLflow"
     try:
         with path.open("rb") as journal:
+            fcntl.flock(journal, fcntl.LOCK_EX)
             start = json.loads(journal.readline())
             uri = start["uri"]
             _carry(journal, start, name=path.name)
@@ -45,31 +46,61 @@ def record(path: Path) -> int:
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         again = f"{sys.executable} -m cvg.tracking.recorder {path}"
-        warn(f"{uri} failed ({reason}); the figures are kept; to send them later: {again}")
+        warn(
+            f"{uri} failed ({reason}); the figures are kept, and the next stage sends them where "
+            f"it can; to send them at once: {again}"
+        )
         return 1
+    _send_left(path.parent, uri)
     return 0
+
+
+def _send_left(folder: Path, uri: str) -> None:
+    """Send the journals of stages that are over and whose recorders failed or were killed."""
+    for path in sorted(folder.glob("*.jsonl")):
+        # What fails again stays for the next time.
+        with suppress(Exception), path.open("rb") as journal:
+            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            start = json.loads(journal.readline())
+            if start["uri"] == uri and not is_alive(start["tags"]["process"]):
+                _carry(journal, start, name=path.name)
+                remove_journal(path)
 
 
 def _carry(journal: IO[bytes], start: Event, *, name: str) -> None:
     client, experiment_id = open_store(start["uri"], Path(start["root"]))
-    # A journal that is sent once more replaces what had arrived of it.
-    for run in client.search_runs([experiment_id], f"tags.journal = '{name}'"):
-        client.delete_run(run.info.run_id)
-    run = client.create_run(
-        experiment_id,
-        start_time=start["time_ms"],
-        tags={"stage": start["stage"], "journal": name}
-        | start["tags"]
-        | _version_tags()
-        | _git_tags(),
-        run_name=start["stage"],
+    database = database_file(start["uri"])
+    opened = database and database.stat().st_ino
+    delivery = Delivery(
+        client, experiment_id, start, journal=name, tags=_version_tags() | _git_tags()
     )
-    _log_params(client, run.info.run_id, start["params"])
     status = "KILLED"  # unless the journal says how the stage ended
-    for events in _follow(journal, start["process"]):
-        _deliver(client, run.info.run_id, events)
-        status = next((event["status"] for event in events if event["kind"] == "end"), status)
-    client.set_terminated(run.info.run_id, status)
+    with _system_metrics(delivery.run_id, start):
+        for events in _follow(journal, start["process"]):
+            delivery.deliver(events)
+            status = next((event["status"] for event in events if event["kind"] == "end"), status)
+    delivery.close(status)
+    if database and not (database.is_file() and database.stat().st_ino == opened):
+        # What was written since went into a file that has no name any more.
+        raise FileNotFoundError("the database was removed or replaced while the stage ran")
+
+
+@contextmanager
+def _system_metrics(run_id: str, start: Event) -> Iterator[None]:
+    """Log every few seconds how busy the machine is, while the stage is at work."""
+    if os.getppid() != start["process"]:
+        yield
+        return
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(
+        run_id, sampling_interval=SECONDS_BETWEEN_SYSTEM_METRICS, tracking_uri=start["uri"]
+    )
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
 
 
 def _follow(journal: IO[bytes], stage_process: int) -> Iterator[list[Event]]:
@@ -82,36 +113,6 @@ def _follow(journal: IO[bytes], stage_process: int) -> Iterator[list[Event]]:
             select.select([sys.stdin], [], [], SECONDS_BETWEEN_FLUSHES)[0]
         )
         yield read_appended(journal)
-
-
-def _deliver(client: "MlflowClient", run_id: str, events: Sequence[Event]) -> None:
-    from mlflow.entities import Metric
-
-    metrics = [
-        Metric(name, value, event["time_ms"], event["step"])
-        for event in events
-        if event["kind"] == "metrics"
-        for name, value in event["figures"].items()
-    ]
-    for batch in _batches(metrics, METRICS_A_BATCH):
-        client.log_batch(run_id, metrics=batch)
-    for event in events:
-        if event["kind"] == "artifact":
-            client.log_artifact(run_id, event["path"], event["folder"] or None)
-        elif event["kind"] == "tag":
-            client.set_tag(run_id, event["name"], event["value"])
-
-
-def _log_params(client: "MlflowClient", run_id: str, params: dict[str, str]) -> None:
-    from mlflow.entities import Param
-
-    for batch in _batches([Param(*item) for item in params.items()], PARAMS_A_BATCH):
-        client.log_batch(run_id, params=batch)
-
-
-def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
-    for first in range(0, len(items), size):
-        yield items[first : first + size]
 
 
 def _version_tags() -> dict[str, str]:

@@ -40,6 +40,13 @@ def store_uri(root: Path) -> str:
     return (root / given.removeprefix("file:")).as_uri()
 
 
+def database_file(uri: str) -> Path | None:
+    """Give the file of a SQLite store; None of another store."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
+
+
 def process_name(pid: int) -> str:
     """Name a process by its number and, where the system tells it, its start time."""
     try:
@@ -63,7 +70,7 @@ def open_store(uri: str, root: Path) -> "tuple[MlflowClient, str]":
     os.environ.setdefault("DO_NOT_TRACK", "true")
     from mlflow import MlflowClient
 
-    with _cold_start_lock(uri):
+    with store_lock(uri):
         # The client makes the tables, so it too must be made under the lock.
         client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -88,24 +95,25 @@ def inspect_store(uri: str, root: Path) -> StoreState:
     abandoned = [
         f"{run.info.run_name} {run.info.run_id}"
         for run in runs
-        if run.info.status == "RUNNING" and not _is_alive(run.data.tags.get("process", ""))
+        if run.info.status == "RUNNING" and not is_alive(run.data.tags.get("process", ""))
     ]
     location = client.get_experiment(experiment_id).artifact_location
     return StoreState(num_runs=len(runs), artifact_location=location, abandoned=abandoned)
 
 
-def _is_alive(process: str) -> bool:
+def is_alive(process: str) -> bool:
+    """Say whether the process of this name, as `process_name` gives it, still runs."""
     pid = process.partition("-")[0]
     return pid.isdigit() and Path(f"/proc/{pid}").exists() and process_name(int(pid)) == process
 
 
 @contextmanager
-def _cold_start_lock(uri: str) -> Iterator[None]:
-    """Let one process at a time make the tables of a SQLite store; two at once fail."""
-    if not uri.startswith("sqlite:///"):
+def store_lock(uri: str) -> Iterator[None]:
+    """Let one process at a time make the tables of a SQLite store, or the run of a pipeline."""
+    database = database_file(uri)
+    if database is None:
         yield
         return
-    path = uri.removeprefix("sqlite:///").partition("?")[0]
-    with Path(f"{path}.lock").open("w") as file:
+    with Path(f"{database}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

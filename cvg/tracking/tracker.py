@@ -14,10 +14,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cvg.files import project_root
+from cvg.interrupts import Interrupted
+from cvg.tracking.group import group_of_stage
 from cvg.tracking.journal import Journal, warn
 from cvg.tracking.store import JOURNALS, process_name, store_uri
 
@@ -41,33 +44,56 @@ class Tracker:
 
     def log_metrics(self, figures: Mapping[str, float], *, step: int) -> None:
         """Log figures of one step of the work."""
-        if self._journal is not None:
-            self._last_step = max(self._last_step, step)
-            values = {name: float(value) for name, value in figures.items()}
-            self._journal.append("metrics", figures=values, step=step)
+        self._last_step = max(self._last_step, step)
+        self._append("metrics", figures=_as_floats(figures), step=step, is_final=False)
 
     def log_final(self, figures: Mapping[str, float]) -> None:
-        """Log the figures that the run ends with; each becomes the latest of its name."""
-        self.log_metrics(figures, step=self._last_step)
+        """Log the figures that the run ends with; each becomes the latest of its name.
 
-    def log_artifact(self, path: Path, folder: str = "") -> None:
-        """Log a file as it is now, under `folder` of the run's artifacts."""
+        The run of the pipeline has them too, under the name of the stage.
+        """
+        self._append("metrics", figures=_as_floats(figures), step=self._last_step, is_final=True)
+
+    def log_pipeline(self, figures: Mapping[str, float]) -> None:
+        """Log figures of the whole pipeline, those of stages that were skipped among them."""
+        self._append("pipeline_metrics", figures=_as_floats(figures), step=0)
+
+    def log_artifact(self, path: Path, folder: str = "", *, of_pipeline: bool = False) -> None:
+        """Log a file as it is now, under `folder` of the artifacts of the stage or the pipeline."""
         if self._journal is not None:
-            self._journal.append_artifact(path, folder)
+            self._journal.append_artifact(path, folder, of_pipeline=of_pipeline)
+
+    def log_dataset(self, name: str, *, digest: str, path: Path) -> None:
+        """Link data that the stage reads or writes, by the hash of its content."""
+        self._append("dataset", name=name, digest=digest, path=str(path))
+
+    def log_model(self, name: str, *, digest: str, path: Path) -> None:
+        """Link a model that the stage uses or makes, by the hash of its weights."""
+        self._append("model", name=name, digest=digest, path=str(path))
 
     def set_tag(self, name: str, value: str) -> None:
         """Describe the run."""
+        self._append("tag", name=name, value=value)
+
+    def _append(self, kind: str, **content: Any) -> None:
         if self._journal is not None:
-            self._journal.append("tag", name=name, value=value)
+            self._journal.append(kind, **content)
+
+
+def _as_floats(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in figures.items()}
 
 
 @contextmanager
-def open_tracker(stage: str, *, params: Mapping[str, Any]) -> Iterator[Tracker]:
-    """Open the run of a stage, and close it with how the stage ended.
+def open_tracker(
+    stage: str, *, params: Mapping[str, Any], all_params: Mapping[str, Any] | None = None
+) -> Iterator[Tracker]:
+    """Open the run of a stage, below that of its pipeline; close it with how the stage ended.
 
     Args:
         stage: name of the stage, which becomes the name of the run.
-        params: `section.key` to value.
+        params: what the stage obeys, `section.key` to value.
+        all_params: what the whole pipeline obeys; None: no more than the stage.
 
     Side effects: writes a journal in `.runs/tracking` of the project and starts the recorder, which
     is waited for at the end. Only the first of several training processes (RANK 0) logs.
@@ -75,12 +101,12 @@ def open_tracker(stage: str, *, params: Mapping[str, Any]) -> Iterator[Tracker]:
     if os.environ.get("CVG_TRACKING") == "off" or os.environ.get("RANK", "0") != "0":
         yield Tracker(None)
         return
-    journal = _start_journal(stage, params)
+    journal = _start_journal(stage, params, params if all_params is None else all_params)
     recorder = _start_recorder(journal.path)
     try:
         yield Tracker(journal)
     except BaseException as error:
-        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        status = "KILLED" if isinstance(error, KeyboardInterrupt | Interrupted) else "FAILED"
         journal.append("tag", name="error", value=f"{type(error).__name__}: {error}"[:500])
         journal.append("end", status=status)
         raise
@@ -91,14 +117,11 @@ def open_tracker(stage: str, *, params: Mapping[str, Any]) -> Iterator[Tracker]:
         _finish_recorder(recorder, journal.path)
 
 
-def _start_journal(stage: str, params: Mapping[str, Any]) -> Journal:
+def _start_journal(stage: str, params: Mapping[str, Any], all_params: Mapping[str, Any]) -> Journal:
     root = project_root()
     name = f"{stage}-{os.getpid()}-{time.time_ns() // 1_000_000}.jsonl"
     journal = Journal(root / JOURNALS / name)
-    tags = {"process": process_name(os.getpid())}
-    if "DVC_STAGE" in os.environ:
-        # DVC runs a stage directly, so it is our parent process.
-        tags["pipeline"] = os.environ.get("DVC_EXP_NAME") or process_name(os.getppid())
+    every = {key: str(value) for key, value in all_params.items()}
     journal.append(
         "start",
         stage=stage,
@@ -106,7 +129,9 @@ def _start_journal(stage: str, params: Mapping[str, Any]) -> Journal:
         root=str(root),
         uri=store_uri(root),
         params={key: str(value) for key, value in params.items()},
-        tags=tags,
+        all_params=every,
+        group=asdict(group_of_stage(every)),
+        tags={"process": process_name(os.getpid())},
     )
     return journal
 
