@@ -4,8 +4,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 NO_WEIGHTS := "warning: weights could not be fetched; the figures that need them are left out"
 
+PARALLEL := -n logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix ui clean distclean
+.PHONY: help setup demo test faults lint fix ui clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,8 +28,11 @@ demo: setup  ## run the whole pipeline on the demo videos; what is done already 
 
 test: setup lint  ## check the style, then run the tests
 	@$(BIN)/cvg weights fetch || echo $(NO_WEIGHTS) >&2
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
-	$(BIN)/python -m pytest -m "slow and ci"
+	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(PARALLEL) -m "slow and ci"
+
+faults: setup  ## kill every stage a hundred times, fill its disk, and count what is lost (an hour)
+	CVG_KILLS=100 $(BIN)/python -m pytest -m slow tests/faults tests/test_week.py
 
 lint: setup  ## check style, types and who imports whom
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """Reading params.yaml: every mistake at once, each with its line and the nearest valid key."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,19 @@ def read_tree(path: Path) -> CommentedMap:
         raise UserError(f"{path}: expected `key: value` lines, found {type(tree).__name__}")
     _check_references(tree, path)
     return tree
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Give each value of a tree under its dotted name.
+
+    >>> dict(leaves({"seed": 0, "vqgan": {"width": 64}}))
+    {'seed': 0, 'vqgan.width': 64}
+    """
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _check_references(tree: CommentedMap, path: Path) -> None:

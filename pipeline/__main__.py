@@ -1,25 +1,30 @@
 """The command line: one command a stage, and the tools around them."""
 
 import errno
+import re
 import sys
 
 import typer
 
 from cvg.errors import UserError
+from cvg.interrupts import Interrupted
 from pipeline import (
     accept,
+    chain,
     check_transformers,
     check_vqgan,
     compare,
     data,
     doctor,
     evaluate,
+    explain,
     extract,
     figures,
     finetune,
     preset,
     report,
     sample,
+    sweep,
     tokenize,
     train_critic,
     train_transformer,
@@ -52,6 +57,9 @@ app.command("finetune", rich_help_panel=STAGES)(finetune.finetune)
 app.command("sample", rich_help_panel=STAGES)(sample.sample)
 app.command("evaluate", rich_help_panel=STAGES)(evaluate.evaluate)
 app.command("report", rich_help_panel=STAGES)(report.report)
+app.command("run", rich_help_panel=TOOLS)(chain.run)
+app.command("sweep", rich_help_panel=TOOLS)(sweep.sweep)
+app.command("explain", rich_help_panel=TOOLS)(explain.explain)
 app.command("figures", rich_help_panel=TOOLS)(figures.figures)
 app.command("accept", rich_help_panel=TOOLS)(accept.accept)
 app.command("compare", rich_help_panel=TOOLS)(compare.compare)
@@ -73,17 +81,34 @@ def main() -> None:
             raise
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(2)
-    except OSError as error:
-        if debug or error.errno not in DISK_FULL:
-            raise
-        where = f" to {error.filename}" if error.filename else ""
+    except Interrupted as error:
         typer.secho(
-            f"error: nothing more can be written{where}: {error.strerror}. Free some space and "
-            "run the command again; `dvc checkout` brings back earlier results",
+            f"stopped by {error}; nothing that was finished is lost, and the same command goes on",
+            fg="yellow",
+            err=True,
+        )
+        sys.exit(error.exit_status)
+    except Exception as error:
+        if debug or not _is_disk_full(error):
+            raise
+        name = getattr(error, "filename", None)
+        where = f" to {name}" if name else ""
+        reason = getattr(error, "strerror", None) or error
+        typer.secho(
+            f"error: nothing more can be written{where}: {reason}. Free "
+            "some space and run the command again; `dvc checkout` brings back earlier results",
             fg="red",
             err=True,
         )
         sys.exit(2)
+
+
+def _is_disk_full(error: Exception) -> bool:
+    # safetensors and NumPy write by themselves, and raise errors of their own kinds.
+    if re.search(r"\d+ requested and \d+ written", str(error)):
+        return True
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return (int(found[1]) if found else getattr(error, "errno", None)) in DISK_FULL
 
 
 if __name__ == "__main__":

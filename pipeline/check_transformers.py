@@ -8,6 +8,7 @@ from pipeline.stage import (
     PARAMS_PATH,
     ParamsOption,
     SetOption,
+    link_models,
     path_option,
     resolve_paths,
     stage_run,
@@ -43,10 +44,12 @@ def check_transformers(
         sections=["seed", "check_transformers", "sample"],
         params_path=params_path,
         overrides=overrides,
+        out=paths["out"],
     ) as run:
         params, device, seed = run.params.check_transformers, chosen_device(), run.params.seed
         models = load_models(vqgan=paths["vqgan"], transformers=paths["transformer"], device=device)
         store, real = open_codes(paths["codes"], models), FrameStore.open(paths["frames"])
+        link_models(run, models, paths, codes=store.digest)
         likelihoods = score_codes(
             models, store, params, kinds=run.params.sample.conditions, seed=seed
         )

@@ -38,11 +38,15 @@ def check_vqgan(
         sections=["seed", "check_vqgan"],
         params_path=params_path,
         overrides=overrides,
+        out=paths["out"],
     ) as run:
         device, params = chosen_device(), run.params.check_vqgan
         model, vqgan_hash = load_vqgan(paths["vqgan"])
+        store = FrameStore.open(paths["frames"])
+        run.tracker.log_dataset("frames", digest=store.digest, path=paths["frames"])
+        run.tracker.log_model("vqgan", digest=vqgan_hash, path=paths["vqgan"])
         health = check_health(
-            FrameStore.open(paths["frames"]),
+            store,
             model.to(device),
             load_networks(lpips="alex", stage="check_vqgan", device=device),
             params=params,

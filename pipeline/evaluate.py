@@ -12,6 +12,7 @@ from pipeline.stage import (
     PARAMS_PATH,
     ParamsOption,
     SetOption,
+    StageRun,
     path_option,
     resolve_paths,
     stage_run,
@@ -120,6 +121,17 @@ def evaluate(
         "scores": scores,
     }
     paths = resolve_paths("evaluate", given, overrides=overrides)
+    with stage_run(
+        "evaluate",
+        sections=["seed", "evaluate"],
+        params_path=params_path,
+        overrides=overrides,
+        out=paths["out"],
+    ) as run:
+        _score_samples(run, paths)
+
+
+def _score_samples(run: StageRun, paths: dict[str, Path]) -> None:
     from cvg.critic.store import load_critic
     from cvg.files import read_json, write_json
     from cvg.frames.samples import load_samples
@@ -132,40 +144,40 @@ def evaluate(
     from cvg.training.device import chosen_device
     from cvg.vqgan.store import load_vqgan, require_same_vqgan
 
-    with stage_run(
-        "evaluate", sections=["seed", "evaluate"], params_path=params_path, overrides=overrides
-    ) as run:
-        device, params = chosen_device(), run.params.evaluate
-        model, vqgan_hash = load_vqgan(paths["vqgan"])
-        loaded = load_samples(paths["samples"])
-        require_same_vqgan(loaded.vqgan_hash, vqgan_hash, where=paths["samples"])
-        judge = load_critic(paths["critic"])
-        require_same_vqgan(judge.vqgan_hash, vqgan_hash, where=paths["critic"])
-        judge.model.to(device)
-        checked = read_health(paths["health"])
-        require_same_vqgan(checked.vqgan_hash, vqgan_hash, where=paths["health"])
-        suite = run_suite(
-            FrameStore.open(paths["frames"]),
-            loaded,
-            model.to(device),
-            load_networks(
-                lpips=params.lpips, stage="evaluate", device=device, batch_size=params.batch_size
-            ),
-            critic=judge,
-            seed=run.params.seed,
-        )
-        transformers = {
-            level: read_json(paths["transformer"] / level / "figures.json")["held_out"]
-            for level in model.shape.levels
-        }
-        figures = checked.figures | suite.figures | {"transformer": transformers}
-        write_suite(paths["scores"], suite)
-        write_json(paths["out"], figures)
-        for sentence in suite.absent:
-            sys.stderr.write(f"WARNING: {sentence}\n")
-        run.tracker.log_artifact(paths["out"])
-        run.tracker.log_final(flat_figures(figures))
-        run.conclude(paths["out"], flat_figures({"sample": figures["sample"]}))
+    device, params = chosen_device(), run.params.evaluate
+    model, vqgan_hash = load_vqgan(paths["vqgan"])
+    loaded = load_samples(paths["samples"])
+    require_same_vqgan(loaded.vqgan_hash, vqgan_hash, where=paths["samples"])
+    judge = load_critic(paths["critic"])
+    require_same_vqgan(judge.vqgan_hash, vqgan_hash, where=paths["critic"])
+    judge.model.to(device)
+    checked = read_health(paths["health"])
+    require_same_vqgan(checked.vqgan_hash, vqgan_hash, where=paths["health"])
+    store = FrameStore.open(paths["frames"])
+    run.tracker.log_dataset("frames", digest=store.digest, path=paths["frames"])
+    run.tracker.log_model("vqgan", digest=vqgan_hash, path=paths["vqgan"])
+    suite = run_suite(
+        store,
+        loaded,
+        model.to(device),
+        load_networks(
+            lpips=params.lpips, stage="evaluate", device=device, batch_size=params.batch_size
+        ),
+        critic=judge,
+        seed=run.params.seed,
+    )
+    transformers = {
+        level: read_json(paths["transformer"] / level / "figures.json")["held_out"]
+        for level in model.shape.levels
+    }
+    figures = checked.figures | suite.figures | {"transformer": transformers}
+    write_suite(paths["scores"], suite)
+    write_json(paths["out"], figures)
+    for sentence in suite.absent:
+        sys.stderr.write(f"WARNING: {sentence}\n")
+    run.tracker.log_artifact(paths["out"])
+    run.tracker.log_final(flat_figures(figures))
+    run.conclude(paths["out"], flat_figures({"sample": figures["sample"]}))
 
 
 def _refuse(options: Mapping[str, Any], *, real: Path | None) -> None:

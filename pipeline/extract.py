@@ -38,11 +38,16 @@ def extract(
 ) -> None:
     """Decode videos once, resize, split and store the frames."""
     from cvg.frames import extract as frames
+    from cvg.frames.store import FrameStore
     from cvg.videos.pool import available_cores
 
     paths = resolve_paths("extract", {"out": out}, overrides=overrides)
     with stage_run(
-        "extract", sections=["seed", "extract"], params_path=params_path, overrides=overrides
+        "extract",
+        sections=["seed", "extract"],
+        params_path=params_path,
+        overrides=overrides,
+        out=paths["out"],
     ) as run:
         report = frames.extract(
             manifest or Path(run.params.extract.manifest),
@@ -54,6 +59,8 @@ def extract(
         _print_account(report)
         for name in ARTIFACTS:
             run.tracker.log_artifact(paths["out"] / name)
+        digest = FrameStore.open(paths["out"]).digest
+        run.tracker.log_dataset("frames", digest=digest, path=paths["out"])
         run.conclude(paths["out"], _figures(report))
 
 

@@ -12,6 +12,7 @@ from pipeline.stage import (
     ParamsOption,
     SetOption,
     StageRun,
+    link_models,
     path_option,
     resolve_paths,
     stage_run,
@@ -56,6 +57,7 @@ def finetune(
         sections=["seed", "lr", "finetune", "transformer", *DRAWING],
         params_path=params_path,
         overrides=overrides,
+        out=paths["out"],
     ) as run:
         refuse_foreign_folder(paths["out"], marker=FINETUNING)
         if run.params.finetune.enabled:
@@ -105,6 +107,7 @@ def _tune(run: StageRun, paths: dict[str, Path], *, fresh: bool) -> None:
     store = open_codes(paths["codes"], models)
     critic = load_critic(paths["critic"])
     require_same_vqgan(critic.vqgan_hash, models.vqgan_hash, where=paths["critic"])
+    link_models(run, models, paths, codes=store.digest)
     inputs = [one.model for one in models.transformers.values()] + [critic.model]
     with run.workspace(
         data=store.digest, fresh=fresh, models=" ".join(hash_weights(model) for model in inputs)
@@ -132,5 +135,8 @@ def _tune(run: StageRun, paths: dict[str, Path], *, fresh: bool) -> None:
             outcome = {"enabled": True, "made_of": made_of} | result.trained.summary()
             write_json(folder / FINETUNING, outcome)
         result.trained.history.write_csv(paths["plot"])
+    for level, trained in result.transformers.items():
+        digest = hash_weights(trained.model)
+        run.tracker.log_model(f"transformer-{level}", digest=digest, path=paths["out"] / level)
     run.tracker.log_artifact(paths["plot"])
     run.conclude(paths["out"], figures)

@@ -33,7 +33,7 @@ def preset(
     if overrides:
         typer.echo(" ".join(f"-S {text}" for text in texts))
         return
-    changes = _put(params_path, values)
+    changes = put_values(params_path, values)
     for change in changes:
         typer.echo(f"  {change}")
     typer.echo(f"{params_path}: {len(changes)} values changed to preset {name}")
@@ -45,25 +45,17 @@ def read_preset(name: str, params_path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         UserError: there is no such preset.
     """
-    from cvg.params import read_tree
+    from cvg.params import leaves, read_tree
 
     folder = params_path.parent / PRESETS
     path = folder / f"{name}.yaml"
     if not path.is_file():
         names = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
         raise UserError(f"{path}: no such preset; there are: {names}")
-    yield from _leaves(read_tree(path), "")
+    yield from leaves(read_tree(path))
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _put(path: Path, values: Mapping[str, Any]) -> list[str]:
+def put_values(path: Path, values: Mapping[str, Any]) -> list[str]:
     """Write values into a file of parameters; give one line for each that was another."""
     from cvg.files import replacing_file
     from cvg.params import read_tree, round_trip_yaml

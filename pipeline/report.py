@@ -51,14 +51,19 @@ def report(
     }
     paths = resolve_paths("report", given, overrides=overrides)
     out_path, summary_path = paths.pop("out"), paths.pop("summary")
+    from cvg.files import read_json
+    from cvg.metrics.names import flat_figures
     from cvg.report.about import describe
     from cvg.report.page import write_report
     from cvg.report.source import SourcePaths
 
-    with stage_run("report", sections=[], params_path=params_path, overrides=overrides) as run:
+    with stage_run(
+        "report", sections=[], params_path=params_path, overrides=overrides, out=out_path
+    ) as run:
         command = "dvc repro" if "DVC_STAGE" in os.environ else "cvg report"
         about = describe(Path.cwd(), command=command, device=os.environ.get("CVG_DEVICE", "cpu"))
         write_report(SourcePaths(**paths), out=out_path, summary=summary_path, about=about)
-        run.tracker.log_artifact(out_path)
-        run.tracker.log_artifact(summary_path)
+        run.tracker.log_artifact(out_path, of_pipeline=True)
+        run.tracker.log_artifact(summary_path, of_pipeline=True)
+        run.tracker.log_pipeline(flat_figures(read_json(paths["metrics"])))
         run.conclude(out_path, {})

@@ -12,6 +12,7 @@ from pipeline.stage import (
     ParamsOption,
     SetOption,
     StageRun,
+    link_models,
     path_option,
     resolve_paths,
     stage_run,
@@ -94,7 +95,11 @@ def sample(
             "sample", {"frames": frames, "codes": codes, **given_paths}, overrides=overrides
         )
         with stage_run(
-            "sample", sections=["seed", "sample"], params_path=params_path, overrides=overrides
+            "sample",
+            sections=["seed", "sample"],
+            params_path=params_path,
+            overrides=overrides,
+            out=paths["out"],
         ) as run:
             _sample_held_out(run, paths)
         return
@@ -110,7 +115,11 @@ def sample(
         )
     paths = resolve_paths("sample", given_paths, overrides=overrides)
     with stage_run(
-        "sample", sections=["seed", "sample"], params_path=params_path, overrides=overrides
+        "sample",
+        sections=["seed", "sample"],
+        params_path=params_path,
+        overrides=overrides,
+        out=paths["out"],
     ) as run:
         _make_asked(run, paths, asked)
 
@@ -128,6 +137,7 @@ def _sample_held_out(run: StageRun, paths: dict[str, Path]) -> None:
     settings = run.params.sample
     models = _load(run, paths)
     codes, frames = open_codes(paths["codes"], models), FrameStore.open(paths["frames"])
+    link_models(run, models, paths, codes=codes.digest)
     samples = sample_clips(models, codes, frames, settings, seed=run.params.seed)
     with replacing_folder(paths["out"], marker="samples.json") as folder:
         save_samples(folder, samples)

@@ -1,5 +1,6 @@
 """What all stages share: parameters, paths, the tracked run, the closing line."""
 
+import os
 import re
 import shlex
 import time
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cvg.errors import UserError
+from cvg.interrupts import end_with_parent, interruptible
+from cvg.locks import one_writer
 
 if TYPE_CHECKING:
     from cvg.config import Params
+    from cvg.sampling.models import Models
     from cvg.tracking import Tracker
     from cvg.training.loop import Surroundings
     from cvg.training.runtime import Runtime
@@ -128,43 +132,67 @@ class StageRun:
         self._start = time.monotonic()
 
 
+def link_models(run: StageRun, models: "Models", paths: Mapping[str, Path], *, codes: str) -> None:
+    """Record which models and codes a stage uses, by their content."""
+    from cvg.training.weights import hash_weights
+
+    run.tracker.log_dataset("codes", digest=codes, path=paths["codes"])
+    run.tracker.log_model("vqgan", digest=models.vqgan_hash, path=paths["vqgan"])
+    for level, transformer in models.transformers.items():
+        run.tracker.log_model(
+            f"transformer-{level}",
+            digest=hash_weights(transformer.model),
+            path=paths["transformer"] / level,
+        )
+
+
 @contextmanager
 def stage_run(
-    name: str, *, sections: Sequence[str], params_path: Path, overrides: Sequence[str] | None
+    name: str,
+    *,
+    sections: Sequence[str],
+    params_path: Path,
+    overrides: Sequence[str] | None,
+    out: Path,
 ) -> Iterator[StageRun]:
     """Check the parameters, open the tracked run, and close it whatever happens.
+
+    One process at a time writes `out`. A signal that asks for the end raises `Interrupted`; a stage
+    that DVC or `cvg run` started ends with it, so that no orphan writes under the next run.
 
     Args:
         name: of the stage, as in dvc.yaml.
         sections: dotted parts of params.yaml that the stage obeys; these are logged.
         params_path: the file of parameters.
         overrides: `section.key=value` texts.
+        out: what it writes, or the first of it.
+
+    Raises:
+        UserError: parameters are wrong, or another process writes `out`.
     """
-    from cvg.params import load_params
+    from cvg.params import leaves, load_params
     from cvg.tracking import open_tracker
 
     params = load_params(params_path, overrides or ())
-    settings = _selected(params, sections)
-    with open_tracker(name, params=settings) as tracker:
-        yield StageRun(name=name, params=params, settings=settings, tracker=tracker)
+    flat = dict(leaves(params.model_dump()))
+    settings = _selected(flat, sections)
+    with interruptible():
+        if "DVC_STAGE" in os.environ or "CVG_END_WITH_PARENT" in os.environ:
+            end_with_parent()
+        with (
+            one_writer(out, stage=name),
+            open_tracker(name, params=settings, all_params=flat) as tracker,
+        ):
+            yield StageRun(name=name, params=params, settings=settings, tracker=tracker)
 
 
-def _selected(params: "Params", sections: Sequence[str]) -> dict[str, Any]:
-    """Flatten the named parts of the parameters to `section.key: value`."""
-    flat = dict(_flatten(params.model_dump(), ""))
+def _selected(flat: Mapping[str, Any], sections: Sequence[str]) -> dict[str, Any]:
+    """Give the named parts of the parameters, as `section.key: value`."""
     return {
         key: value
         for key, value in flat.items()
         if any(key == section or key.startswith(f"{section}.") for section in sections)
     }
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def resolve_paths(

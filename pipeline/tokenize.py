@@ -26,17 +26,23 @@ def tokenize(
     paths = resolve_paths(
         "tokenize", {"frames": frames, "vqgan": vqgan, "out": out}, overrides=overrides
     )
-    from cvg.codes.store import HEADER, move_codes
+    from cvg.codes.store import HEADER, CodeStore, move_codes
     from cvg.files import replacing_folder
     from cvg.frames.store import FrameStore
     from cvg.vqgan.store import load_vqgan
     from cvg.vqgan.tokenize import tokenize as write_codes
 
     with stage_run(
-        "tokenize", sections=["tokenize"], params_path=params_path, overrides=overrides
+        "tokenize",
+        sections=["tokenize"],
+        params_path=params_path,
+        overrides=overrides,
+        out=paths["out"],
     ) as run:
         store = FrameStore.open(paths["frames"])
         model, vqgan_hash = load_vqgan(paths["vqgan"])
+        run.tracker.log_dataset("frames", digest=store.digest, path=paths["frames"])
+        run.tracker.log_model("vqgan", digest=vqgan_hash, path=paths["vqgan"])
         with (
             run.workspace(data=store.digest, fresh=fresh, vqgan=vqgan_hash) as workspace,
             replacing_folder(paths["out"], marker=HEADER) as folder,
@@ -50,4 +56,6 @@ def tokenize(
                 device=run.runtime.device,
             )
             move_codes(workspace.folder, folder)
+        digest = CodeStore.open(paths["out"]).digest
+        run.tracker.log_dataset("codes", digest=digest, path=paths["out"])
         run.conclude(paths["out"], figures)

@@ -41,12 +41,15 @@ def train_critic(
         sections=["seed", "lr", "critic", "transformer.conditions"],
         params_path=params_path,
         overrides=overrides,
+        out=paths["out"],
     ) as run:
         params = run.params.critic
         refuse_foreign_folder(paths["out"], marker="config.json")
         store = CodeStore.open(paths["codes"])
         model, vqgan_hash = load_vqgan(paths["vqgan"])
         require_same_vqgan(store.vqgan_hash, vqgan_hash, where=paths["codes"])
+        run.tracker.log_dataset("codes", digest=store.digest, path=paths["codes"])
+        run.tracker.log_model("vqgan", digest=vqgan_hash, path=paths["vqgan"])
         start = load_critic(Path(params.start)) if params.start else None
         with run.workspace(
             data=store.digest, fresh=fresh, start=hash_weights(start.model) if start else None
@@ -65,5 +68,7 @@ def train_critic(
                 write_json(folder / "training.json", result.trained.summary())
                 write_json(folder / "figures.json", figures)
             result.trained.history.write_csv(paths["plot"])
+        digest = hash_weights(result.critic.model)
+        run.tracker.log_model("critic", digest=digest, path=paths["out"])
         run.tracker.log_artifact(paths["plot"])
         run.conclude(paths["out"], figures)

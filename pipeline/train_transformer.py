@@ -45,6 +45,7 @@ def train_transformer(
     )
     from cvg.codes.store import CodeStore
     from cvg.files import refuse_foreign_folder, replacing_folder, write_json
+    from cvg.training.weights import hash_weights
     from cvg.transformer.store import save_transformer
     from cvg.transformer.train import train_transformer as train
 
@@ -53,11 +54,13 @@ def train_transformer(
         sections=["seed", "lr", *(f"transformer.{part}" for part in (*SHARED, level.value))],
         params_path=params_path,
         overrides=overrides,
+        out=paths["out"],
     ) as run:
         params = run.params.transformer
         lr_scale = params.of(level.value).lr_scale
         refuse_foreign_folder(paths["out"], marker="config.json")
         store = CodeStore.open(paths["codes"])
+        run.tracker.log_dataset("codes", digest=store.digest, path=paths["codes"])
         with run.workspace(data=store.digest, fresh=fresh) as workspace:
             result = train(store, level.value, params, run.surroundings(lr_scale, workspace))
             figures = result.trained.best
@@ -65,5 +68,7 @@ def train_transformer(
                 save_transformer(folder, result.transformer)
                 write_json(folder / "figures.json", result.trained.summary())
             result.trained.history.write_csv(paths["plot"])
+        digest = hash_weights(result.transformer.model)
+        run.tracker.log_model(f"transformer-{level.value}", digest=digest, path=paths["out"])
         run.tracker.log_artifact(paths["plot"])
         run.conclude(paths["out"], figures)

@@ -29,7 +29,7 @@ def train_vqgan(
     from cvg.files import refuse_foreign_folder, replacing_folder, write_json
     from cvg.frames.store import FrameStore
     from cvg.vqgan.comparator import find_comparator
-    from cvg.vqgan.store import save_vqgan
+    from cvg.vqgan.store import hash_vqgan, save_vqgan
     from cvg.vqgan.train import train_vqgan as train
 
     with stage_run(
@@ -37,10 +37,12 @@ def train_vqgan(
         sections=["seed", "lr", "vqgan"],
         params_path=params_path,
         overrides=overrides,
+        out=paths["out"],
     ) as run:
         params = run.params.vqgan
         refuse_foreign_folder(paths["out"], marker="config.json")
         store = FrameStore.open(paths["frames"])
+        run.tracker.log_dataset("frames", digest=store.digest, path=paths["frames"])
         comparator = find_comparator(params.comparator, device=run.runtime.device)
         compared_by = params.comparator if comparator else "none"
         with run.workspace(data=store.digest, fresh=fresh, comparator=compared_by) as workspace:
@@ -52,5 +54,6 @@ def train_vqgan(
                 health = {"comparator": compared_by} | result.trained.summary()
                 write_json(folder / "health.json", health)
             result.trained.history.write_csv(paths["plot"])
+        run.tracker.log_model("vqgan", digest=hash_vqgan(result.vqgan), path=paths["out"])
         run.tracker.log_artifact(paths["plot"])
         run.conclude(paths["out"], figures)

@@ -21,7 +21,23 @@ os.environ.setdefault("CVG_TRACKING", "off")
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 install_import_hook("cvg", CHECKER)
 
+EXPENSIVE = ("chain", "whole", "zygote")  # fixtures of a session that take a minute and more
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, for tests on several cores, what shares an expensive fixture; that first."""
+
+    def group(item: pytest.Item) -> str:
+        fixtures = getattr(item, "fixturenames", ())
+        shared = [name for name in EXPENSIVE if name in fixtures]
+        return shared[0] if shared else item.path.name
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    order = {name: number for number, name in enumerate(EXPENSIVE)}
+    items.sort(key=lambda item: order.get(group(item), len(order)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -68,6 +68,14 @@ def test_the_python_of_the_documents_runs(chain, page):
         chain.run(f"python {script.name}")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
+def test_the_example_runs(chain):
+    said = chain.run("python docs/example.py")
+    assert "a video of HEAD (8, 32, 32, 3)" in said
+    assert (chain.folder / ".runs/example/continued.gif").is_file()
+
+
 def test_every_link_in_the_documents_leads_somewhere():
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     missing = [

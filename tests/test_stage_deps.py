@@ -18,6 +18,8 @@ ALLOWED = {
     "cvg.progress": "lines for people",
     "cvg.tracking": "records what a stage gives, gives nothing back",
     "cvg.files": "how bytes get to the disk, not which",
+    "cvg.interrupts": "when a stage ends early, not what it gives",
+    "cvg.locks": "who may write at a time",
     "cvg.training.device": "where tensors live",
     "cvg.training.messages": "lines for people",
     "pipeline.stage": "opens parameters and the record; results are made elsewhere",

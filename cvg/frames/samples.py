@@ -1,12 +1,15 @@
 """Generated clips on disk, without loss, with what each of them continues."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cvg.errors import UserError
-from cvg.files import read_json, write_json
+from cvg.files import read_json, sha256_file, write_json
 from cvg.frames.store import FrameStore
 
 ARRAY = "samples.npy"
@@ -61,7 +64,7 @@ def save_samples(folder: Path, samples: Samples) -> None:
         "vqgan": samples.vqgan_hash,
         "clips": [vars(clip) for clip in samples.clips],
     }
-    write_json(folder / HEADER, header)
+    write_json(folder / HEADER, header | {"digest": _digest(folder, header)})
 
 
 def load_samples(folder: Path) -> Samples:
@@ -71,6 +74,11 @@ def load_samples(folder: Path) -> Samples:
         UserError: files are missing or do not belong together.
     """
     header = read_json(folder / HEADER)
+    if header.pop("digest", None) != _digest(folder, header):
+        raise UserError(
+            f"{folder}/{HEADER}: not what was written together with the arrays beside it: one of "
+            "them was changed or is damaged, or an earlier version wrote them; run sample again"
+        )
     frames = _load(folder / ARRAY)
     unconditional = _load(folder / UNCONDITIONAL) if (folder / UNCONDITIONAL).exists() else None
     if len(frames) != len(header["clips"]):
@@ -86,6 +94,15 @@ def load_samples(folder: Path) -> Samples:
         vqgan_hash=header["vqgan"],
         unconditional=unconditional,
     )
+
+
+def _digest(folder: Path, header: dict[str, Any]) -> str:
+    """Hash the header and the arrays."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for path in (folder / ARRAY, folder / UNCONDITIONAL):
+        if path.is_file():
+            digest.update(sha256_file(path).encode())
+    return digest.hexdigest()
 
 
 def _load(path: Path) -> np.ndarray:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cvg.params import leaves
+
 # LPIPS on its standard network is plain `lpips`; the protocol names the network.
 PLAIN_NAMES = {"lpips_alex": "lpips"}
 # Which way is better, by the first word of a name; of all others lower is.
@@ -38,16 +40,10 @@ def higher_is_better(key: str) -> bool:
     return key.partition("_")[0] in HIGHER_IS_BETTER
 
 
-def flat_figures(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+def flat_figures(tree: Mapping[str, Any]) -> dict[str, float]:
     """Flatten nested figures to dotted names.
 
     >>> flat_figures({"sample": {"fvd": 3.0}})
     {'sample.fvd': 3.0}
     """
-    flat: dict[str, float] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flat_figures(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = float(value)
-    return flat
+    return {name: float(value) for name, value in leaves(tree)}

@@ -242,15 +242,6 @@ class Generator:
             changes=changes,
         )
 
-    @torch.no_grad()
-    def _encode(self, clips: UInt8[np.ndarray, "b t h w 3"]) -> dict[str, Int64[Tensor, "b t _ _"]]:
-        frames = torch.from_numpy(rearrange(clips, "b t h w c -> (b t) h w c"))
-        codes = self.models.vqgan.encode(to_channels_first(to_unit(frames.to(self.models.device))))
-        return {
-            level: rearrange(grids, "(b t) h w -> b t h w", b=len(clips))
-            for level, grids in codes.items()
-        }
-
 
 def _given(request: Request) -> tuple[int, int, bool]:
     first = 0 if request.first is None else len(request.first)

@@ -1,7 +1,8 @@
 """Weights on disk: safetensors with their configuration beside them, never a pickle."""
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,19 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cvg.errors import UserError
-from cvg.files import read_json, write_json
+from cvg.files import read_json, sha256_file, write_json
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
+DIGEST = "digest"  # in the configuration: the hash of all the rest of it and of the file of weights
 
 
 def save_model(folder: Path, model: nn.Module, config: dict[str, Any]) -> None:
     """Write weights, and the configuration that rebuilds the model, into `folder`."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, folder / WEIGHTS)
-    write_json(folder / CONFIG, config)
+    config = {key: value for key, value in config.items() if key != DIGEST}
+    write_json(folder / CONFIG, config | {DIGEST: _digest(folder / WEIGHTS, config)})
 
 
 @contextmanager
@@ -54,7 +57,8 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     """Fill `model` with the weights of `folder`.
 
     Raises:
-        UserError: the file is missing, damaged or of another model.
+        UserError: the file is missing, damaged or of another model, or weights and configuration
+            are not those that were written together.
     """
     path = folder / WEIGHTS
     try:
@@ -65,6 +69,18 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         raise UserError(
             f"{path}: not the weights of this model ({error}); run the stage again"
         ) from error
+    config = read_json(folder / CONFIG)
+    if config.pop(DIGEST, None) != _digest(path, config):
+        raise UserError(
+            f"{path}: not what was written together with {CONFIG}: one of the two was changed or "
+            "is damaged, or an earlier version of the program wrote them; run the stage again"
+        )
+
+
+def _digest(weights: Path, config: Mapping[str, Any]) -> str:
+    # As it is after the way through JSON, which turns tuples into lists.
+    text = json.dumps(json.loads(json.dumps(config)), sort_keys=True)
+    return hashlib.sha256(f"{text} {sha256_file(weights)}".encode()).hexdigest()
 
 
 def hash_weights(model: nn.Module) -> str:

@@ -203,7 +203,7 @@ def test_samples_of_another_run_are_refused(samples, tmp_path):
 def test_damaged_samples_are_refused(samples, tmp_path):
     save_samples(tmp_path, samples)
     (tmp_path / "samples.npy").write_bytes(b"no array")
-    with pytest.raises(UserError, match=r"samples\.npy: not readable"):
+    with pytest.raises(UserError, match=r"samples\.json: not what was written together"):
         load_samples(tmp_path)
 
 

@@ -46,13 +46,17 @@ def finish(process):
     return out
 
 
-def kill_after_a_checkpoint(process, folder):
-    """Wait for the first checkpoint, then kill."""
+def wait_for_a_checkpoint(process, folder):
     until = time.monotonic() + 60
     while not list(folder.glob("state/.runs/*/*/checkpoints/step-*")):
         assert time.monotonic() < until
         assert process.poll() is None
         time.sleep(0.005)
+
+
+def kill_after_a_checkpoint(process, folder):
+    """Wait for the first checkpoint, then kill."""
+    wait_for_a_checkpoint(process, folder)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -80,3 +84,21 @@ def test_a_killed_training_goes_on_and_gives_the_same_bytes(root, tmp_path):
     kill_after_a_checkpoint(start(root, tmp_path, "fresh"), tmp_path)
     assert "goes on" not in finish(start(root, tmp_path, "fresh", "--fresh"))
     assert content(tmp_path / "fresh") == content(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_a_signal_keeps_the_step_and_leaves_with_its_own_status(root, tmp_path):
+    TOYS["write_codes"](tmp_path / "codes")
+    finish(start(root, tmp_path, "whole"))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        process = start(root, tmp_path, "stopped")
+        wait_for_a_checkpoint(process, tmp_path)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 128 + number, out
+        assert f"stopped by {number.name}" in out
+        assert "Traceback" not in out
+    assert content(tmp_path / "stopped") == {}
+    assert "goes on from step" in finish(start(root, tmp_path, "stopped"))
+    assert content(tmp_path / "stopped") == content(tmp_path / "whole")

@@ -1,11 +1,14 @@
 """What all stages share."""
 
+import os
+import signal
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cvg.errors import UserError
+from cvg.interrupts import Interrupted
 from pipeline.stage import resolve_paths, stage_run
 from pipeline.train_transformer import LevelChoice, train_transformer
 from pipeline.train_vqgan import train_vqgan
@@ -56,8 +59,33 @@ def test_path_that_nobody_names_is_asked_for(tmp_path, monkeypatch):
         resolve_paths("tokenize", {"out": None, "frames": None})
 
 
+def run_of(name, *overrides, sections=(), out="out"):
+    """Open a stage on the committed parameters."""
+    return stage_run(
+        name,
+        sections=sections,
+        params_path=Path("params.yaml"),
+        overrides=overrides,
+        out=Path(out),
+    )
+
+
+def test_an_output_has_one_writer_and_a_signal_ends_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("CVG_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr("cvg.locks.SECONDS_TO_WAIT", 0.0)
+    with run_of("extract"):
+        with pytest.raises(UserError, match="out: another sample is writing it"), run_of("sample"):
+            pass
+        with run_of("sample", out="elsewhere"):
+            pass
+    with pytest.raises(Interrupted), run_of("extract"):
+        os.kill(os.getpid(), signal.SIGTERM)
+    with run_of("extract"):
+        pass
+
+
 def test_stage_that_concludes_says_what_it_wrote(capsys):
-    with stage_run("extract", sections=[], params_path=Path("params.yaml"), overrides=None) as run:
+    with run_of("extract") as run:
         run.conclude(Path("data/frames"), {"videos_used": 3})
     out = capsys.readouterr().out
     assert out.startswith("extract: wrote data/frames in 0 s")
@@ -65,22 +93,25 @@ def test_stage_that_concludes_says_what_it_wrote(capsys):
 
 
 def test_stage_records_the_values_of_its_sections_only(monkeypatch):
-    seen = {}
+    seen, every = {}, {}
 
-    def open_tracker(_stage, *, params):
+    def open_tracker(_stage, *, params, all_params):
         seen.update(params)
+        every.update(all_params)
         raise UserError("enough")
 
     monkeypatch.setattr("cvg.tracking.open_tracker", open_tracker)
     sections = ["seed", "transformer.top"]
     with (
         pytest.raises(UserError, match="enough"),
-        stage_run("x", sections=sections, params_path=Path("params.yaml"), overrides=["seed=5"]),
+        run_of("x", "seed=5", sections=sections),
     ):
         pass
     assert seen["seed"] == 5
     assert {key.rpartition(".")[0] for key in seen} == {"", "transformer.top"}
     assert "lr" not in seen
+    assert "lr" in every
+    assert "vqgan.width" in every
 
 
 @pytest.fixture
@@ -90,12 +121,7 @@ def workspace_of(monkeypatch, tmp_path):
 
     def folder(*overrides, data="abc", **others):
         with (
-            stage_run(
-                "train_vqgan",
-                sections=["seed", "vqgan"],
-                params_path=Path("params.yaml"),
-                overrides=overrides,
-            ) as run,
+            run_of("train_vqgan", *overrides, sections=["seed", "vqgan"]) as run,
             run.workspace(data=data, **others) as workspace,
         ):
             return workspace.folder
@@ -124,9 +150,7 @@ def test_surroundings_are_those_of_the_parameters_and_the_machine(monkeypatch, t
     monkeypatch.setenv("CVG_STATE_DIR", str(tmp_path))
     monkeypatch.setenv("CVG_PRECISION", "bf16")
     with (
-        stage_run(
-            "x", sections=[], params_path=Path("params.yaml"), overrides=["seed=5", "lr=0.5"]
-        ) as run,
+        run_of("x", "seed=5", "lr=0.5") as run,
         run.workspace(data="abc") as workspace,
     ):
         around = run.surroundings(0.1, workspace)

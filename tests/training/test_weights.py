@@ -5,7 +5,15 @@ import torch
 from torch import nn
 
 from cvg.errors import UserError
-from cvg.training.weights import hash_weights, load_weights, reading_config, save_model
+from cvg.files import read_json, write_json
+from cvg.training.weights import (
+    CONFIG,
+    WEIGHTS,
+    hash_weights,
+    load_weights,
+    reading_config,
+    save_model,
+)
 
 
 class Model(nn.Module):
@@ -61,6 +69,20 @@ def test_missing_damaged_and_foreign_weights_are_refused(tmp_path):
         reading_config(tmp_path / "elsewhere", "toy", stage="x"),
     ):
         pass
+
+
+@pytest.mark.parametrize("changed", ["weights", "configuration"])
+def test_a_changed_bit_and_a_changed_value_are_refused(tmp_path, changed):
+    save_model(tmp_path, nn.Linear(3, 2), {"kind": "toy", "names": ["a", "b"]})
+    if changed == "weights":
+        content = bytearray((tmp_path / WEIGHTS).read_bytes())
+        content[-1] ^= 1  # still a number
+        (tmp_path / WEIGHTS).write_bytes(content)
+    else:
+        config = read_json(tmp_path / CONFIG)
+        write_json(tmp_path / CONFIG, config | {"names": ["a", "c"]})
+    with pytest.raises(UserError, match="not what was written together with"):
+        load_weights(tmp_path, nn.Linear(3, 2))
 
 
 def test_the_hash_knows_values_names_shapes_and_types():

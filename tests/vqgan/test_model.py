@@ -177,7 +177,7 @@ def test_a_changed_shape_is_refused_even_if_the_weights_fit(toys, tmp_path):
     config = read_json(tmp_path / "config.json")
     config["shape"]["quantizer"]["fsq_levels"] = [4, 3]
     write_json(tmp_path / "config.json", config)
-    with pytest.raises(UserError, match="weights and shape have hash"):
+    with pytest.raises(UserError, match="not what was written together with"):
         load_vqgan(tmp_path)
 
 
