@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 NO_WEIGHTS := "warning: weights could not be fetched; the figures that need them are left out"
 
-PARALLEL := -n logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test faults lint fix ui clean distclean

@@ -27,17 +27,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, for tests on several cores, what shares an expensive fixture; that first."""
+    """Begin with the files that share an expensive fixture, so that no core is left with them."""
 
-    def group(item: pytest.Item) -> str:
+    def order(item: pytest.Item) -> int:
         fixtures = getattr(item, "fixturenames", ())
-        shared = [name for name in EXPENSIVE if name in fixtures]
-        return shared[0] if shared else item.path.name
+        found = [number for number, name in enumerate(EXPENSIVE) if name in fixtures]
+        return found[0] if found else len(EXPENSIVE)
 
+    of_file: dict[Path, int] = {}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    order = {name: number for number, name in enumerate(EXPENSIVE)}
-    items.sort(key=lambda item: order.get(group(item), len(order)))
+        of_file[item.path] = min(order(item), of_file.get(item.path, len(EXPENSIVE)))
+    items.sort(key=lambda item: of_file[item.path])
 
 
 @pytest.fixture(scope="session", autouse=True)

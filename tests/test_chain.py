@@ -135,8 +135,7 @@ def test_without_fine_tuning_the_transformers_are_handed_on_as_they_are(chain):
     assert set(outcome["made_of"]) == {"top", "bottom"}
 
 
-@ci
-@pytest.mark.parametrize("method", ["teach", "reward"])
+@pytest.mark.parametrize("method", ["teach", pytest.param("reward", marks=ci)])
 def test_fine_tuning_and_choosing_are_settings(chain, method):
     settings = (
         "finetune.enabled=true",
@@ -183,7 +182,7 @@ THREE_LEVELS = ("vqgan.levels=[top,middle,bottom]", "vqgan.stem=2")
 @pytest.mark.parametrize(
     ("levels", "settings"),
     [
-        pytest.param(["bottom"], ONE_LEVEL, id="one level", marks=ci),
+        pytest.param(["bottom"], ONE_LEVEL, id="one level"),
         pytest.param(["top", "middle", "bottom"], THREE_LEVELS, id="three levels"),
     ],
 )

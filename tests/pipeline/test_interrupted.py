@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 TOYS = runpy.run_path(str(Path(__file__).parents[1] / "toys.py"))
+CHECKPOINTS = "state/.runs/*/*/checkpoints/step-*"
 SMALL = {
     "width": 16,
     "heads": 2,
@@ -46,9 +47,9 @@ def finish(process):
     return out
 
 
-def wait_for_a_checkpoint(process, folder):
+def wait_for_a_checkpoint(process, folder, *, beyond=()):
     until = time.monotonic() + 60
-    while not list(folder.glob("state/.runs/*/*/checkpoints/step-*")):
+    while not set(folder.glob(CHECKPOINTS)) - set(beyond):
         assert time.monotonic() < until
         assert process.poll() is None
         time.sleep(0.005)
@@ -92,8 +93,9 @@ def test_a_signal_keeps_the_step_and_leaves_with_its_own_status(root, tmp_path):
     TOYS["write_codes"](tmp_path / "codes")
     finish(start(root, tmp_path, "whole"))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        before = list(tmp_path.glob(CHECKPOINTS))
         process = start(root, tmp_path, "stopped")
-        wait_for_a_checkpoint(process, tmp_path)
+        wait_for_a_checkpoint(process, tmp_path, beyond=before)
         process.send_signal(number)
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 128 + number, out
