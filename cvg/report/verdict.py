@@ -99,7 +99,11 @@ def _comparison(
 
 
 def _within(title: str) -> str:
-    """Write a title as it stands within a sentence: abbreviations keep their letters."""
+    """Write a title as it stands within a sentence: abbreviations keep their letters.
+
+    >>> _within("Motion distance"), _within("FVD")
+    ('motion distance', 'FVD')
+    """
     return title if title[1:2].isupper() else title[0].lower() + title[1:]
 
 
