@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+from cvg.errors import UserError
 from pipeline.stage import (
     PARAMS_PATH,
     ParamsOption,
@@ -62,7 +63,14 @@ def report(
     ) as run:
         command = "dvc repro" if "DVC_STAGE" in os.environ else "cvg report"
         about = describe(Path.cwd(), command=command, device=os.environ.get("CVG_DEVICE", "cpu"))
-        write_report(SourcePaths(**paths), out=out_path, summary=summary_path, about=about)
+        try:
+            write_report(SourcePaths(**paths), out=out_path, summary=summary_path, about=about)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UserError(
+                f"the page cannot be made: {type(error).__name__}: {error}. A file of figures is "
+                "damaged, was edited, or is of another version: run its stage again (`dvc status` "
+                "names what was changed; --debug shows where it was read)"
+            ) from error
         run.tracker.log_artifact(out_path, of_pipeline=True)
         run.tracker.log_artifact(summary_path, of_pipeline=True)
         run.tracker.log_pipeline(flat_figures(read_json(paths["metrics"])))

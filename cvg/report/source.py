@@ -179,8 +179,11 @@ def _read_rows(path: Path, *, needed: bool = True) -> list[Row]:
         if needed:
             raise UserError(f"{path}: no such file; run the stage that writes it (see dvc.yaml)")
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file, restval=""))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, restval=""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not CSV ({error}); run the stage that writes it") from error
     for number, row in enumerate(rows, start=1):
         if None in row:
             raise UserError(
