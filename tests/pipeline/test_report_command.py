@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 from typer.testing import CliRunner
 
+from cvg.errors import UserError
 from pipeline.report import report
 
 write_run = runpy.run_path(str(Path(__file__).parents[1] / "report/made.py"))["write_run"]
@@ -49,3 +50,17 @@ def test_paths_that_are_not_given_are_those_of_dvc_yaml(root, tmp_path, monkeypa
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 0, result.output
     assert "Variants of the VQGAN" in (tmp_path / "reports/index.html").read_text()
+
+
+def test_figures_whose_keys_are_spoilt_are_told_and_nothing_is_written(root, tmp_path):
+    out = tmp_path / "page.html"
+    paths = write_run(
+        tmp_path, ablation="name,lpips\nplain,0.2\n", critic={"auc_frozen": 0.9}, accepted={}
+    )
+    path = paths.scores / "protocol.json"
+    path.write_text(path.read_text().replace('"candidate"', '"candidbte"'))
+    words = ["--params", str(root / "params.yaml"), *options(paths, out)]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, UserError)
+    assert "the page cannot be made: KeyError" in str(result.exception)
+    assert not out.exists()

@@ -215,6 +215,13 @@ def test_variants_that_are_not_where_they_should_be_are_named(made, tmp_path):
         read_source(paths)
 
 
+def test_a_table_that_is_no_text_is_named(made, tmp_path):
+    paths = made["write_run"](tmp_path, ablation="")
+    paths.ablation.write_bytes(b"variant,psnr\n\x80\x81,1\n")
+    with pytest.raises(UserError, match=r"ablation\.csv: not CSV"):
+        read_source(paths)
+
+
 def test_variant_with_a_comma_out_of_quotes_is_named(source_of):
     with pytest.raises(UserError, match=r"ablation\.csv: row 2 has more fields"):
         source_of(ablation="name,changed\na,b\nc,[8,8]\n")
