@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.graph import Stage, read_stages
+from pipeline.graph import Stage, look_up, read_stages
 from pipeline.stage import PARAMS_PATH, ParamsOption
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -158,12 +158,7 @@ def _environment(out: Path) -> dict[str, str]:
 
 def _key(stage: Stage, out: Path, tree: dict[str, Any], code: str) -> str:
     """Hash all that shapes the result of a stage."""
-    values = {}
-    for dotted in stage.params:
-        node: Any = tree
-        for part in dotted.split("."):
-            node = node[part]
-        values[dotted] = node
+    values = {dotted: look_up(dotted, tree) for dotted in stage.params}
     parts = [stage.words, values, code, _hash_stats(stage.data, out)]
     return hashlib.sha256(json.dumps(parts, default=dict).encode()).hexdigest()
 

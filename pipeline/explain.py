@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cvg.errors import UserError
-from pipeline.graph import Stage, read_stages
+from pipeline.graph import Stage, makers, read_stages
 from pipeline.stage import PARAMS_PATH
 
 LOCK = Path("dvc.lock")
@@ -58,7 +58,7 @@ def _reasons(
         yield f"its output {path}: {how}"
     if "changed command" in status.get(name, ()):
         yield f"its command: was `{locked['cmd']}`"
-    for maker in _makers(stages, name):
+    for maker in makers(stages[name], stages.values()):
         if maker in status:
             yield f"{maker}, whose output it reads, would run (cvg explain {maker})"
 
@@ -97,13 +97,6 @@ def _changed(status: Mapping[str, Any], name: str, kind: str) -> Iterator[tuple[
         if isinstance(entry, dict) and kind in entry:
             for path, how in entry[kind].items():
                 yield path, how if isinstance(how, str) else "changed"
-
-
-def _makers(stages: Mapping[str, Stage], name: str) -> Iterator[str]:
-    """Name the stages whose outputs a stage reads."""
-    for other in stages.values():
-        if any(f"{dep}/".startswith(f"{out}/") for dep in stages[name].deps for out in other.outs):
-            yield other.name
 
 
 def _left(name: str, tree: Mapping[str, Any]) -> Iterator[str]:

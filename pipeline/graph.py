@@ -3,7 +3,7 @@
 import graphlib
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,20 +56,24 @@ def read_stages(dvc_yaml: Path, params: Mapping[str, Any]) -> list[Stage]:
         )
     tree = read_tree(dvc_yaml)["stages"]
     stages = [stage for name in tree for stage in _expand(str(name), tree[name], params)]
-    makers = {out: stage.name for stage in stages for out in stage.outs}
     order = graphlib.TopologicalSorter(
-        {stage.name: {*_made_by(stage, makers)} for stage in stages}
+        {stage.name: makers(stage, stages) for stage in stages}
     ).static_order()
     by_name = {stage.name: stage for stage in stages}
     return [by_name[name] for name in order]
 
 
-def _made_by(stage: Stage, makers: Mapping[str, str]) -> Iterator[str]:
+def makers(stage: Stage, stages: Iterable[Stage]) -> list[str]:
     """Name the stages that write what a stage reads, or a file or folder within or around it."""
-    for dep in stage.deps:
-        for out, maker in makers.items():
-            if f"{dep}/".startswith(f"{out}/") or f"{out}/".startswith(f"{dep}/"):
-                yield maker
+    return [
+        other.name
+        for other in stages
+        if any(
+            f"{dep}/".startswith(f"{out}/") or f"{out}/".startswith(f"{dep}/")
+            for dep in stage.deps
+            for out in other.outs
+        )
+    ]
 
 
 def _expand(name: str, tree: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Stage]:
@@ -77,7 +81,7 @@ def _expand(name: str, tree: Mapping[str, Any], params: Mapping[str, Any]) -> It
         yield _stage(name, tree, params)
         return
     items = tree["foreach"]
-    for item in _look_up(items[2:-1], params) if isinstance(items, str) else items:
+    for item in look_up(items[2:-1], params) if isinstance(items, str) else items:
         yield _stage(f"{name}@{item}", tree["do"], {**params, "item": item})
 
 
@@ -98,10 +102,11 @@ def _stage(name: str, tree: Mapping[str, Any], params: Mapping[str, Any]) -> Sta
 
 
 def _fill(text: str, params: Mapping[str, Any]) -> str:
-    return re.sub(r"\$\{([\w.]+)\}", lambda found: str(_look_up(found[1], params)), text)
+    return re.sub(r"\$\{([\w.]+)\}", lambda found: str(look_up(found[1], params)), text)
 
 
-def _look_up(dotted: str, params: Mapping[str, Any]) -> Any:
+def look_up(dotted: str, params: Mapping[str, Any]) -> Any:
+    """Give a value, or a whole section, by its dotted name."""
     node: Any = params
     for key in dotted.split("."):
         node = node[key]
