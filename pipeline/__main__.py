@@ -1,7 +1,5 @@
 """The command line: one command a stage, and the tools around them."""
 
-import errno
-import re
 import sys
 
 import typer
@@ -32,6 +30,7 @@ from pipeline import (
     ui,
     weights,
 )
+from pipeline.shortage import is_disk_full, is_out_of_memory
 
 app = typer.Typer(
     name="cvg",
@@ -40,8 +39,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 STAGES = "Stages, in the order of the pipeline"
 TOOLS = "Tools"
@@ -89,26 +86,28 @@ def main() -> None:
         )
         sys.exit(error.exit_status)
     except Exception as error:
-        if debug or not _is_disk_full(error):
+        if debug or not (said := _what_is_short(error)):
             raise
-        name = getattr(error, "filename", None)
-        where = f" to {name}" if name else ""
-        reason = getattr(error, "strerror", None) or error
-        typer.secho(
-            f"error: nothing more can be written{where}: {reason}. Free "
-            "some space and run the command again; `dvc checkout` brings back earlier results",
-            fg="red",
-            err=True,
-        )
+        typer.secho(f"error: {said}", fg="red", err=True)
         sys.exit(2)
 
 
-def _is_disk_full(error: Exception) -> bool:
-    # safetensors and NumPy write by themselves, and raise errors of their own kinds.
-    if re.search(r"\d+ requested and \d+ written", str(error)):
-        return True
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return (int(found[1]) if found else getattr(error, "errno", None)) in DISK_FULL
+def _what_is_short(error: Exception) -> str:
+    """Say that the machine has no more disk or memory, if that is what happened."""
+    if is_out_of_memory(error):
+        return (
+            "the memory of this machine is not enough; close other programs and run the command "
+            "again"
+        )
+    if not is_disk_full(error):
+        return ""
+    name = getattr(error, "filename", None)
+    where = f" to {name}" if name else ""
+    reason = getattr(error, "strerror", None) or error
+    return (
+        f"nothing more can be written{where}: {reason}. Free some space and run the command "
+        "again; `dvc checkout` brings back earlier results"
+    )
 
 
 if __name__ == "__main__":

@@ -4,16 +4,17 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from pipeline.graph import Stage, look_up, read_stages
+from pipeline.graph import DVC_YAML, Stage, look_up, read_stages
 from pipeline.stage import PARAMS_PATH, ParamsOption
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -69,7 +70,7 @@ def prepare(
         The stages, to be run one after the other in that folder.
     """
     tree = _write_params(out, params_path, preset, manifest, overrides)
-    stages = read_stages(PROJECT / "dvc.yaml", tree)
+    stages = read_stages(PROJECT / DVC_YAML, tree)
     _copy_committed(out, stages)
     return stages
 
@@ -89,9 +90,21 @@ def _run_stages(stages: Sequence[Stage], out: Path) -> None:
             continue
         typer.echo(f"{stage.name}: begins")
         if status := _execute(stage, out, environment):
-            raise typer.Exit(status)
+            _stop(stage, status)
         done[stage.name] = [key, _hash_stats(stage.outs, out)]
         write_json(out / DONE, done)
+
+
+def _stop(stage: Stage, status: int) -> NoReturn:
+    """End with the exit code of a stage, or as a shell says which signal ended it."""
+    if status >= 0:
+        raise typer.Exit(status)
+    why = ", often sent by a system that has no more memory" if status == -signal.SIGKILL else ""
+    typer.echo(
+        f"{stage.name}: ended by {signal.Signals(-status).name}{why}; the same command goes on",
+        err=True,
+    )
+    raise typer.Exit(128 - status)
 
 
 def _execute(stage: Stage, out: Path, environment: dict[str, str]) -> int:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cvg.errors import UserError
-from pipeline.graph import Stage, makers, read_stages
+from pipeline.graph import DVC_YAML, Stage, makers, read_stages
 from pipeline.stage import PARAMS_PATH
 
 LOCK = Path("dvc.lock")
@@ -25,7 +25,7 @@ def explain(
     from cvg.params import read_tree
 
     tree = read_tree(PARAMS_PATH)
-    stages = {one.name: one for one in read_stages(Path("dvc.yaml"), tree)}
+    stages = {one.name: one for one in read_stages(DVC_YAML, tree)}
     if stage not in stages:
         raise UserError(f"{stage}: no such stage; there are {', '.join(stages)}")
     locked = read_tree(LOCK)["stages"].get(stage) if LOCK.is_file() else None

@@ -10,6 +10,7 @@ from typing import Any
 
 from cvg.errors import UserError
 
+DVC_YAML = Path("dvc.yaml")
 CODE = ("cvg/", "pipeline/")
 
 
@@ -30,6 +31,11 @@ class Stage:
     deps: tuple[str, ...]
     params: tuple[str, ...]
     outs: tuple[str, ...]
+
+    @property
+    def level(self) -> str:
+        """The level, of a stage that runs once a level; empty for the others."""
+        return self.name.partition("@")[2]
 
     @property
     def data(self) -> tuple[str, ...]:

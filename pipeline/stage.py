@@ -1,8 +1,6 @@
 """What all stages share: parameters, paths, the tracked run, the closing line."""
 
 import os
-import re
-import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ import typer
 from cvg.errors import UserError
 from cvg.interrupts import end_with_parent, interruptible
 from cvg.locks import one_writer
+from pipeline.shortage import is_out_of_memory, what_takes_memory
 
 if TYPE_CHECKING:
     from cvg.config import Params
@@ -168,7 +167,7 @@ def stage_run(
         out: what it writes, or the first of it.
 
     Raises:
-        UserError: parameters are wrong, or another process writes `out`.
+        UserError: parameters are wrong, another process writes `out`, or memory ran out.
     """
     from cvg.params import leaves, load_params
     from cvg.tracking import open_tracker
@@ -183,7 +182,12 @@ def stage_run(
             one_writer(out, stage=name),
             open_tracker(name, params=settings, all_params=flat) as tracker,
         ):
-            yield StageRun(name=name, params=params, settings=settings, tracker=tracker)
+            try:
+                yield StageRun(name=name, params=params, settings=settings, tracker=tracker)
+            except (MemoryError, RuntimeError) as error:  # RuntimeError is torch's
+                if is_out_of_memory(error):
+                    raise UserError(what_takes_memory(name, settings, error)) from error
+                raise
 
 
 def _selected(flat: Mapping[str, Any], sections: Sequence[str]) -> dict[str, Any]:
@@ -231,29 +235,15 @@ def resolve_paths(
 def _paths_in_dvc_yaml(command: str, level: str) -> dict[str, str]:
     """Read the options of a command from the `cmd` of its stage."""
     from cvg.params import read_tree
+    from pipeline.graph import DVC_YAML, read_stages
 
-    path = Path("dvc.yaml")
-    if not path.is_file():
+    if not DVC_YAML.is_file():
         return {}
-    stages = read_tree(path)["stages"]
-    for stage in stages.values():
-        text = str(stage.get("do", stage)["cmd"])
-        text = text.replace("${item}", level)
-        words = shlex.split(re.sub(r"\$\{([\w.]+)\}", lambda found: _param(found[1]), text))
-        if command in words:
+    for stage in read_stages(DVC_YAML, read_tree(PARAMS_PATH)):
+        if stage.words[0] == command and stage.level == level:
             return {
                 option.removeprefix("--"): value
-                for option, value in pairwise(words)
+                for option, value in pairwise(stage.words)
                 if option.startswith("--")
             }
     return {}
-
-
-def _param(dotted: str) -> str:
-    """Look up a value of params.yaml that dvc.yaml refers to."""
-    from cvg.params import read_tree
-
-    node: Any = read_tree(PARAMS_PATH)
-    for key in dotted.split("."):
-        node = node[key]
-    return str(node)

@@ -45,6 +45,20 @@ def test_an_mp4_has_every_frame_in_order_with_its_colours_and_its_speed(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
+def test_the_same_frames_give_the_same_bytes_whatever_memory_they_lie_in(tmp_path):
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+    frames = np.stack([np.roll(scene, step, axis=1) for step in range(12)])
+    found, between = set(), []
+    for _ in range(40):
+        between.append(rng.integers(0, 255, rng.integers(1, 100_000), dtype=np.uint8))
+        if len(between) > 10:
+            between.pop(rng.integers(10))
+        write_mp4(tmp_path / "film.mp4", frames, fps=8)
+        found.add((tmp_path / "film.mp4").read_bytes())
+    assert len(found) == 1
+
+
 def test_odd_sizes_lose_one_row_and_one_column(tmp_path):
     frames = np.concatenate([film()] * 2, axis=2)[:, :31, :45]
     write_mp4(tmp_path / "film.mp4", frames, fps=10)

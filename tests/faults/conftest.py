@@ -74,6 +74,7 @@ class Zygote:
 
     def __init__(self, log: Path) -> None:
         self.log = log
+        log.touch()
         self._process = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("zygote.py")],
             stdin=subprocess.PIPE,
@@ -82,9 +83,9 @@ class Zygote:
             text=True,
         )
 
-    def start(self, words, folder):
-        """Begin a stage; give the number of its process."""
-        order = {"words": list(words), "folder": str(folder), "log": str(self.log)}
+    def start(self, words, folder, **surroundings):
+        """Begin a stage, in surroundings of its own; give the number of its process."""
+        order = {"words": list(words), "folder": str(folder), "log": str(self.log), **surroundings}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
@@ -93,10 +94,16 @@ class Zygote:
         """Give the exit code of the stage that was started; negative of a signal's number."""
         return int(self._process.stdout.readline())
 
-    def run(self, words, folder):
-        self.start(words, folder)
+    def attempt(self, words, folder, **surroundings):
+        """Give the exit code of a stage, and what it said."""
+        before = self.log.stat().st_size
+        self.start(words, folder, **surroundings)
         status = self.wait()
-        assert status == 0, self.log.read_text()[-3000:]
+        return status, self.log.read_bytes()[before:].decode(errors="replace")
+
+    def run(self, words, folder, **surroundings):
+        status, said = self.attempt(words, folder, **surroundings)
+        assert status == 0, said[-3000:]
 
     def close(self):
         self._process.communicate()

@@ -85,10 +85,7 @@ def test_damage_is_found_or_does_no_harm(name, whole, zygote, account, tmp_path)
                 file.unlink()
             else:
                 file.write_bytes(damaged)
-            before = zygote.log.stat().st_size
-            zygote.start(stage.words, work)
-            status = zygote.wait()
-            said = zygote.log.read_bytes()[before:].decode(errors="replace")
+            status, said = zygote.attempt(stage.words, work)
             where = f"{file.relative_to(work)} {how}"
             if trace.exists():
                 trace.rmdir()

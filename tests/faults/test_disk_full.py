@@ -29,10 +29,7 @@ def test_a_full_disk(each_stage, free, whole, zygote, account, left_over, small_
     ballast = small_disk / "ballast"
     with ballast.open("wb") as file:
         file.write(bytes(max(0, shutil.disk_usage(small_disk).free - free)))
-    before = zygote.log.stat().st_size
-    zygote.start(stage.words, work)
-    status = zygote.wait()
-    said = zygote.log.read_bytes()[before:].decode()
+    status, said = zygote.attempt(stage.words, work)
     fits = status == 0
     if not fits:
         assert status == 2, said[-2000:]

@@ -89,6 +89,17 @@ def test_a_stage_that_fails_ends_the_run_with_its_status(root, tmp_path, monkeyp
     assert log[-1] == "tokenize"
 
 
+def test_a_stage_that_was_killed_ends_the_run_as_a_shell_says_it(
+    root, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setenv("CVG_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(chain, "_execute", lambda *_: -signal.SIGKILL)
+    with pytest.raises(chain.typer.Exit) as caught:
+        chain.run(out=tmp_path / "out", params_path=root / "params.yaml")
+    assert caught.value.exit_code == 137
+    assert "extract: ended by SIGKILL, often sent by a system that has no" in capfd.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_chain_runs_without_dvc_and_git_and_goes_on_after_a_signal(root, tmp_path):
     command = [sys.executable, "-m", "pipeline", "run", "--preset", "quick", "--out", "out"]

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from cvg.errors import UserError
 from cvg.interrupts import Interrupted
@@ -112,6 +113,18 @@ def test_stage_records_the_values_of_its_sections_only(monkeypatch):
     assert "lr" not in seen
     assert "lr" in every
     assert "vqgan.width" in every
+
+
+def test_a_stage_without_memory_names_its_batch_size_and_what_to_lower():
+    with pytest.raises(UserError) as caught, run_of("train_vqgan", sections=["vqgan"]):
+        torch.empty(1 << 55, dtype=torch.uint8)
+    said = str(caught.value)
+    assert "train_vqgan: the memory of this machine is not enough" in said
+    assert "vqgan.batch_size " in said
+    assert "raise accumulate" in said
+    assert str(1 << 55) in said
+    with pytest.raises(RuntimeError, match="shapes"), run_of("train_vqgan"):
+        raise RuntimeError("shapes differ")
 
 
 @pytest.fixture
