@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -67,14 +68,7 @@ def test_thursday_dvc_is_killed_and_the_stage_goes_on_afterwards(week):
     params = week.folder / "params.yaml"
     text = params.read_text()
     params.write_text(text.replace("lr: ", "lr: 1.5e-3  # was: ", 1))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "train_vqgan"],
-        cwd=week.folder,
-        env=os.environ | {"CVG_TRACKING": "on", "MLFLOW_TRACKING_URI": ""},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = start_in_silence(week, "repro", "train_vqgan")
     until = time.monotonic() + 120
     while not list(week.folder.glob(".runs/train_vqgan/*/checkpoints/step-*")):
         assert time.monotonic() < until
@@ -99,11 +93,78 @@ def command_of(pid):
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def test_friday_the_way_back_costs_seconds_and_nothing_is_left(week):
+def start_in_silence(week, *words):
+    """Begin a command of DVC, whose workers outlive it and would hold a pipe open."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dvc", *words],
+        cwd=week.folder,
+        env=os.environ | {"CVG_TRACKING": "on", "MLFLOW_TRACKING_URI": ""},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def stages_in(folder):
+    """Numbers of the processes that train a VQGAN somewhere below a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            where = (process / "cwd").readlink()
+            if where.is_relative_to(folder) and b"train-vqgan" in command_of(process.name):
+                found.append(int(process.name))
+        except OSError:  # It is over, or another user's.
+            continue
+    return found
+
+
+def wait_for(condition, *, seconds=240):
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return found
+
+
+def test_friday_two_experiments_at_once_of_which_one_is_killed(week):
+    values = [f"-S lr={lr} -S vqgan.steps=300 -S vqgan.validate_every=5" for lr in (3e-3, 4e-3)]
+    for changes in values:
+        week.run(f"dvc exp run --queue {changes} train_vqgan")
+    start_in_silence(week, "queue", "start", "--jobs", "2").wait()
+    exps = week.folder / ".dvc/tmp/exps"
+    states = ".runs/train_vqgan/*/checkpoints/step-*"
+    wait_for(lambda: len({path.parent for path in week.folder.glob(states)}) == 2)
+    os.kill(stages_in(exps)[0], signal.SIGKILL)
+    wait_for(lambda: "Running" not in week.run("dvc queue status"))
+    shown = week.run("dvc queue status")
+    assert shown.count("Failed") == 1, shown
+    left = {path.parents[1] for path in week.folder.glob(states)}
+    assert len(left) == 1  # what the killed one kept; the other's is gone with its end
+    said = [
+        week.run(f"dvc exp run --temp {changes} train_vqgan", check=False) for changes in values
+    ]
+    assert sum("goes on from step" in text for text in said) == 1, said
+    assert list(week.folder.glob(states)) == []
+
+
+def test_saturday_two_repros_at_once_do_not_meet(week):
+    again = ("repro", "--force", "--single-item", "train_vqgan")
+    lock = week.folder / ".dvc/tmp/rwlock"
+    with start_in_silence(week, *again) as first:
+        wait_for(lambda: str(first.pid) in lock.read_text() or first.poll() is not None)
+        said = week.run(shlex.join(("dvc", *again)), check=False)
+        assert str(first.pid) in said, said
+        assert "Running stage" not in said
+    assert first.returncode == 0
+    assert "up to date" in week.run("dvc status train_vqgan")
+
+
+def test_sunday_the_way_back_costs_seconds_and_nothing_is_left(week):
     week.run("git checkout -- ./cvg/ params.yaml dvc.lock")
     begin = time.monotonic()
     said = week.run("dvc repro")
-    assert "Running stage" not in said
+    # DVC keeps no results of a stage with an output that is Git's: the page is made anew.
+    assert re.findall("Running stage '(.*)'", said) in ([], ["report"]), said
     assert time.monotonic() - begin < 60
     findings = week.run("cvg doctor", check=False)
     assert "fail " not in findings
