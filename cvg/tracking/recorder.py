@@ -24,6 +24,7 @@ from cvg.tracking.store import database_file, is_alive, open_store
 
 SECONDS_BETWEEN_FLUSHES = 3.0
 SECONDS_BETWEEN_SYSTEM_METRICS = 10
+NICENESS = 10  # the stage, whose threads wait for each other, goes first
 
 
 def record(path: Path) -> int:
@@ -141,5 +142,6 @@ def _git(*words: str) -> str | None:
 
 
 if __name__ == "__main__":
+    os.nice(NICENESS)
     logging.disable(logging.CRITICAL)
     sys.exit(record(Path(sys.argv[1])))
