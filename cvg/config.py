@@ -21,7 +21,7 @@ Level = Literal["top", "middle", "bottom"]
 Kind = Literal["caption", "label", "fps", "motion", "actions", "map"]
 LastingKind = Literal["caption", "label", "fps", "motion"]  # the same in all frames of a video
 Order = Literal["raster", "parallel"]
-Packing = Literal["fp32", "onednn", "fp16"]
+Packing = Literal["fp32", "onednn", "fp16", "native", "native-bf16"]
 CaptionUnits = Literal["words", "characters", "sentences"]
 HIERARCHIES: tuple[tuple[Level, ...], ...] = (  # each coarse to fine
     ("bottom",),

@@ -16,6 +16,8 @@ from cvg.interrupts import deferred
 if TYPE_CHECKING:
     import numpy as np
 
+SOURCES = (".py", ".cpp")
+
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
@@ -171,9 +173,9 @@ def sha256_file(path: Path) -> str:
 
 
 def hash_code(package: Path) -> str:
-    """Give the SHA-256 over names and content of all modules of a package."""
+    """Give the SHA-256 over names and content of all source files of a package."""
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(path for path in package.rglob("*") if path.suffix in SOURCES):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(package).as_posix()} {len(content)} ".encode())
         digest.update(content)
@@ -189,6 +191,12 @@ def project_root() -> Path:
         if (folder / "dvc.yaml").is_file() and ".dvc" not in folder.parts:
             return folder
     return here
+
+
+def cache_folder() -> Path:
+    """Give what this program keeps in the user's cache folder."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "cvg"
 
 
 def state_root() -> Path:

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from cvg.errors import UserError
 from cvg.files import (
+    hash_code,
     read_json,
     replacing_file,
     replacing_folder,
@@ -225,3 +226,17 @@ def test_arrays_come_back_whatever_their_order_in_memory(tmp_path):
     for name, array in arrays.items():
         assert np.array_equal(found[name], array), name
         assert found[name].dtype == array.dtype
+
+
+def test_code_is_known_by_the_names_and_lines_of_all_its_sources(tmp_path):
+    hashes = [hash_code(tmp_path)]
+    for name in ("a.py", "b.py", "deep/step.cpp"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("one\n")
+        hashes.append(hash_code(tmp_path))
+        path.write_text("two\n")
+        hashes.append(hash_code(tmp_path))
+    assert len(set(hashes)) == len(hashes)
+    (tmp_path / "notes.txt").touch()
+    assert hash_code(tmp_path) == hashes[-1]

@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from einops import rearrange, reduce
 
-from cvg.files import replacing_file
+from cvg.files import cache_folder, replacing_file
 from cvg.metrics.clips import Clips, rows_at_once
 from cvg.metrics.scores import Network
 from cvg.pretrained.catalog import I3D, LPIPS_TRUNKS
 from cvg.pretrained.i3d import MIN_FRAMES, i3d_features, load_i3d
 from cvg.pretrained.lpips import SMALLEST_SIZE, Lpips
-from cvg.pretrained.store import cache_folder
 from cvg.tensors import Float, UInt8
 
 I3D_RESIZE = "bilinear to 224x224, aspect ratio not kept, antialias where it shrinks"

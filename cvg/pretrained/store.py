@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.numpy import save
 
 from cvg.errors import UserError
-from cvg.files import replacing_file, sha256_file
+from cvg.files import cache_folder, replacing_file, sha256_file
 from cvg.pretrained.carrier import check_sha256, download, read_arrays
 from cvg.pretrained.catalog import LPIPS_TRUNKS, Entry, entry
 from cvg.pretrained.convert import Arrays, convert_carrier_arrays, select_trunk
@@ -22,12 +22,6 @@ def store_folder() -> Path:
     """Give the folder of weights: $CVG_WEIGHTS, else cvg/weights in the user's cache folder."""
     chosen = os.environ.get(FOLDER_VARIABLE)
     return Path(chosen) if chosen else cache_folder() / "weights"
-
-
-def cache_folder() -> Path:
-    """Give what this program keeps in the user's cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "cvg"
 
 
 def path_of(name: str) -> Path:

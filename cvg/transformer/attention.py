@@ -7,6 +7,7 @@ a distance in time that is bounded. The product is written out, because one soft
 of differently rotated queries.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,6 +81,13 @@ class Attention(nn.Module):
     def join_heads(self, mixed: Float[Tensor, "b a n e"]) -> Float[Tensor, "b n d"]:
         """Put the heads back together."""
         return self.project_out(rearrange(mixed, "b a n e -> b n (a e)"))
+
+
+def with_scaled_queries(attention: Attention) -> nn.Linear:
+    """Give the projection of queries, keys and values, with the scale of queries in its weights."""
+    projection = copy.deepcopy(attention.project_in).requires_grad_(False)
+    projection.weight[: projection.in_features] *= attention.scale
+    return projection
 
 
 def attend(

@@ -7,15 +7,24 @@ Turned keys lie transposed, because one query reads cold keys nearly twice as fa
 a code does not grow with the length of a video, nor does the memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from cvg.tensors import Float, Int64, Tensor
-from cvg.transformer.attention import KeysValues
+from cvg.transformer.attention import KeysValues, Rotation
 from cvg.transformer.block import Seen
 from cvg.transformer.model import Goal, Transformer
+
+Turn = Callable[[Float[Tensor, "b a k e"], Rotation, Float[Tensor, "b a e k"]], None]
+
+
+def turn_keys(
+    keys: Float[Tensor, "b a k e"], rotation: Rotation, turned: Float[Tensor, "b a e k"]
+) -> None:
+    """Turn keys by the angles of their slots, and write them transposed into `turned`."""
+    turned.copy_(rotation.turn(keys).transpose(-2, -1))
 
 
 @dataclass
@@ -108,11 +117,15 @@ class Cache:
                 layer.values[:, :, self._first] = seen.values[:, :, :m]
         self.frame = count
 
-    def begin_frame(self) -> None:
-        """Turn all keys to the present frame, and settle what is in sight."""
+    def begin_frame(self, turn: Turn) -> None:
+        """Turn all keys to the present frame, and settle what is in sight.
+
+        Args:
+            turn: turns keys by the angles of their slots, and writes them transposed.
+        """
         rotation = self._model.rotation(-self._ages().to(self._bias.device), self._bias.dtype)
         for layer in self.layers:
-            layer.turned.copy_(rotation.turn(layer.keys).transpose(-2, -1))
+            turn(layer.keys, rotation, layer.turned)
         first_is_seen = self._model.shape.keep_first and self.frame >= self._window
         self._bias[..., self._first] = 0 if first_is_seen else -torch.inf
         # Until the ring has been filled once, slots behind the present frame are unwritten.

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from cvg.conditions.batch import Conditions
 from cvg.tensors import Bool, Float, Int64, Tensor
 from cvg.transformer.block import Block
-from cvg.transformer.cache import Cache, LayerCache
+from cvg.transformer.cache import Cache, LayerCache, turn_keys
 from cvg.transformer.model import Goal
+from cvg.transformer.native.step import Frame, NativeFrame
 from cvg.transformer.packing import PackedBlock, PackedTransformer
 
 ONE_PASS_FRAMES = 16
@@ -50,6 +51,7 @@ class Decoder:
         self._before = self._added  # input of its first place in raster order
         self._previous: Int64[Tensor, "b m"] | None = None
         self._earlier: Int64[Tensor, "b m"] | None = None  # one frame before `_previous`
+        self._native: NativeFrame | None = None  # the present frame, for the step in C++
 
     @property
     def frame(self) -> int:
@@ -112,7 +114,8 @@ class Decoder:
         """Begin the next frame."""
         assert self._cache.place == 0
         embedding, count = self.model.code_embedding, len(self._added)
-        self._cache.begin_frame()
+        native = self._packed.native
+        self._cache.begin_frame(turn_keys if native is None else native.turn)
         if self._previous is None:
             brought, self._before = embedding.first_frame(count), embedding.start.expand(count, -1)
         else:
@@ -122,6 +125,8 @@ class Decoder:
         if isinstance(per_frame, Tensor) and per_frame.ndim == 4:
             per_frame = per_frame[:, 0]
         self._base = brought + self._added[:, None] + per_frame
+        if native is not None:
+            self._native = native.begin(self._frame())
 
     @torch.inference_mode()
     def give(self, codes: Int64[Tensor, "b n"]) -> Float[Tensor, "b n v"]:
@@ -149,6 +154,8 @@ class Decoder:
             # All given codes are there, so what lies above every predicted place is known.
             predicted = slice(place, None)
             self._base[:, predicted] += self._above(predicted)
+        if self._native is not None:
+            return self._native.logits(place, self._cache.slots(1).start)
         here = slice(place, place + 1)
         features = self._base[:, here] + self._before_place(place)[:, None] + self._beside(here)
         return self._predict(self._pass(features), here)[:, 0]
@@ -172,6 +179,17 @@ class Decoder:
         inputs[:, given:] = torch.where(hidden[..., None], embedding.hidden, inputs[:, given:])
         features = self._base + self._above(everything) + inputs
         return self._predict(self._pass(features), everything)[:, given:]
+
+    def _frame(self) -> Frame:
+        return Frame(
+            turned=[layer.turned for layer in self._cache.layers],
+            values=[layer.values for layer in self._cache.layers],
+            bias=self._cache.bias(1, causal=True),
+            base=self._base,
+            vectors=self._vectors,
+            before=self._before,
+            previous=self._previous,
+        )
 
     @property
     def _raster(self) -> bool:

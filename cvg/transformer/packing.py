@@ -4,13 +4,18 @@ Three layouts, each a product with the weights of a linear layer:
 
 - `fp32`: as trained;
 - `onednn`: float32, in blocks that oneDNN reads in order; equal but for the order of sums;
-- `fp16`: half the bytes; rounded once to 11 bits, activations and sums stay float32.
+- `fp16`: half the bytes; rounded once to 11 bits, activations and sums stay float32;
 
-The last two are for CPUs. Which one is fastest depends on the machine: `benchmarks/sampling.py`.
-Where a build of PyTorch lacks one, weights stay as trained, and that is said.
+and two in which a step in C++ does a code in raster order, from its input to its logits, while
+several codes at once pass through weights as trained (cvg/transformer/native):
+
+- `native`: float32; equal but for the order of sums;
+- `native-bf16`: half the bytes; matrices rounded once to 8 bits, the rest stays float32.
+
+All but the first are for CPUs. Which one is fastest depends on the machine:
+`benchmarks/sampling.py`. Where a machine lacks one, weights stay as trained, and that is said.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import get_args
@@ -22,10 +27,13 @@ from torch import nn
 from cvg.config import Packing
 from cvg.tensors import Float, Tensor
 from cvg.training.messages import warn
-from cvg.transformer.attention import Attention
+from cvg.transformer.attention import with_scaled_queries
 from cvg.transformer.model import Transformer
+from cvg.transformer.native.build import library
+from cvg.transformer.native.step import NativeTransformer
 
 PACKINGS: tuple[Packing, ...] = get_args(Packing)
+NATIVE: tuple[Packing, ...] = ("native", "native-bf16")
 
 Product = Callable[[Float[Tensor, "*n i"]], Float[Tensor, "*n o"]]
 
@@ -49,6 +57,7 @@ class PackedTransformer:
     blocks: tuple[PackedBlock, ...]
     head: Product
     beside: Product
+    native: NativeTransformer | None = None
 
 
 def pack(model: Transformer, packing: Packing) -> PackedTransformer:
@@ -60,10 +69,13 @@ def pack(model: Transformer, packing: Packing) -> PackedTransformer:
         packing = "fp32"
     if not is_available(packing):
         warn(
-            f"sample.packing is {packing}, which this build of PyTorch does not have: weights stay "
-            "as trained. Set it to fp32 to say so"
+            f"sample.packing is {packing}, which this machine does not have: weights stay as "
+            "trained. Set it to fp32 to say so"
         )
         packing = "fp32"
+    native = None
+    if packing in NATIVE and model.shape.order == "raster":
+        native = NativeTransformer(model, half=packing == "native-bf16")
     blocks = []
     for block in model.layers:
         widen, _, narrow = block.network
@@ -71,7 +83,7 @@ def pack(model: Transformer, packing: Packing) -> PackedTransformer:
         assert isinstance(narrow, nn.Linear)
         blocks.append(
             PackedBlock(
-                project_in=_product(_with_scaled_queries(block.attention), packing),
+                project_in=_product(with_scaled_queries(block.attention), packing),
                 project_out=_product(block.attention.project_out, packing),
                 widen=_product(widen, packing),
                 narrow=_product(narrow, packing),
@@ -83,25 +95,21 @@ def pack(model: Transformer, packing: Packing) -> PackedTransformer:
         blocks=tuple(blocks),
         head=_product(model.head.project, packing),
         beside=_product(model.code_embedding.beside, packing),
+        native=native,
     )
 
 
 def is_available(packing: Packing) -> bool:
-    """Tell whether this build of PyTorch has a layout."""
+    """Tell whether this machine has a layout; a native one is compiled when first asked for."""
     match packing:
+        case "native" | "native-bf16":
+            return library() is not None
         case "fp16":
             return "fbgemm" in torch.backends.quantized.supported_engines
         case "onednn":
             return torch.backends.mkldnn.is_available()
         case "fp32":
             return True
-
-
-def _with_scaled_queries(attention: Attention) -> nn.Linear:
-    """Give the projection of queries, keys and values, with the scale of queries in its weights."""
-    projection = copy.deepcopy(attention.project_in).requires_grad_(False)
-    projection.weight[: projection.in_features] *= attention.scale
-    return projection
 
 
 def _product(layer: nn.Linear, packing: Packing) -> Product:

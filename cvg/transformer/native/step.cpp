@@ -1,0 +1,644 @@
+// One code of each video through all layers of a transformer, on a CPU.
+//
+// Computes what `Decoder.peek` computes with PyTorch (cvg/transformer/decoder.py). With one row a
+// video, reading weights is what costs, so they lie in the order in which they are read:
+// [output / BLOCK][input][BLOCK]; each is loaded once for up to ROWS videos. Weights may be
+// bfloat16; activations and sums are float32. Every number is computed by one thread, in an order
+// that depends neither on the number of threads nor on that of videos.
+//
+// No -ffast-math: it would flush denormal numbers in the whole process.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16, VECTORS = 4, ROWS = 4;
+#elif defined(__AVX__)
+constexpr int LANES = 8, VECTORS = 4, ROWS = 2;
+#else
+constexpr int LANES = 4, VECTORS = 4, ROWS = 4;
+#endif
+constexpr int BLOCK = LANES * VECTORS;  // outputs that are computed together
+constexpr int SPINS = 4000;             // looks at a flag before a thread yields or sleeps
+constexpr int AHEAD = 32;               // inputs whose weights are asked for before their turn
+constexpr float EPSILON = 1e-5f;        // of nn.LayerNorm
+
+typedef float Vector __attribute__((vector_size(LANES * 4)));
+typedef int32_t Whole __attribute__((vector_size(LANES * 4)));
+typedef uint32_t Bits __attribute__((vector_size(LANES * 4)));
+typedef uint16_t Half __attribute__((vector_size(LANES * 2)));
+
+static inline Vector load(const float* from) {
+  Vector value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+static inline Vector load(const uint16_t* from) {
+  Half half;
+  std::memcpy(&half, from, sizeof half);
+  Bits bits = __builtin_convertvector(half, Bits) << 16;
+  Vector value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+static inline void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
+
+static inline Vector spread(float value) { return value - Vector{}; }
+
+static inline float sum(Vector value) {
+  float total = 0;
+  for (int lane = 0; lane < LANES; ++lane) total += value[lane];
+  return total;
+}
+
+// e to the power of x, within 2 units in the last place; 0 below what float32 has as normal.
+// Source: the Cephes library's expf (range reduction and polynomial).
+static inline Vector exponential(Vector x) {
+  const Vector least = spread(-87.3f), rounding = spread(12582912.f);  // 1.5 * 2^23
+  Vector bounded = x < least ? least : x;
+  Vector turns = (bounded * 1.44269504088896341f + rounding) - rounding;
+  Vector rest = bounded - turns * 0.693359375f - turns * -2.12194440e-4f;
+  Vector p = spread(1.9875691500e-4f);
+  p = p * rest + 1.3981999507e-3f;
+  p = p * rest + 8.3334519073e-3f;
+  p = p * rest + 4.1665795894e-2f;
+  p = p * rest + 1.6666665459e-1f;
+  p = p * rest + 5.0000001201e-1f;
+  p = p * rest * rest + rest + 1.0f;
+  Whole exponent = (__builtin_convertvector(turns, Whole) + 127) << 23;
+  Vector power;
+  std::memcpy(&power, &exponent, sizeof power);
+  return x < least ? Vector{} : p * power;
+}
+
+// x times the chance that a normal variable is below x, within 1.5e-7 |x|.
+// Source: Abramowitz & Stegun 1964, eq. 7.1.26, for the error function.
+static inline Vector gelu(Vector x) {
+  Vector y = x * 0.70710678118654752f;
+  Vector size = y < 0.f ? -y : y;
+  Vector t = 1.0f / (1.0f + 0.3275911f * size);
+  Vector p = spread(1.061405429f);
+  p = p * t - 1.453152027f;
+  p = p * t + 1.421413741f;
+  p = p * t - 0.284496736f;
+  p = p * t + 0.254829592f;
+  Vector error = 1.0f - p * t * exponential(-size * size);
+  return 0.5f * x * (1.0f + (y < 0.f ? -error : error));
+}
+
+static inline int rounded_up(int count, int to) { return (count + to - 1) / to * to; }
+
+static inline uint16_t to_half(float value) {  // round to nearest, ties to even
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+}
+
+// The weights [outputs, inputs] of a linear layer, laid out anew, and its biases or zeros.
+struct Matrix {
+  int outputs = 0, inputs = 0;
+  bool half = false;
+  std::vector<float> single;
+  std::vector<uint16_t> halves;
+  std::vector<float> bias;
+
+  void set(const float* weights, const float* biases, int rows, int columns, bool as_half) {
+    outputs = rows, inputs = columns, half = as_half;
+    const int padded = rounded_up(rows, BLOCK);
+    bias.assign(padded, 0.f);
+    if (biases) std::copy(biases, biases + rows, bias.begin());
+    single.assign(half ? 0 : size_t(padded) * columns, 0.f);
+    halves.assign(half ? size_t(padded) * columns : 0, 0);
+    for (int row = 0; row < rows; ++row)
+      for (int column = 0; column < columns; ++column) {
+        const float value = weights[size_t(row) * columns + column];
+        const size_t place = (size_t(row / BLOCK) * columns + column) * BLOCK + row % BLOCK;
+        if (half) halves[place] = to_half(value);
+        else single[place] = value;
+      }
+  }
+
+  int blocks() const { return rounded_up(outputs, BLOCK) / BLOCK; }
+};
+
+// Products of one block of outputs with some rows of inputs.
+template <int COUNT, typename Weight>
+static inline void multiply_rows(const Weight* weights, const float* inputs, int stride, int size,
+                                 const float* bias, float (*results)[BLOCK]) {
+  Vector sums[COUNT][VECTORS];
+  for (int row = 0; row < COUNT; ++row)
+    for (int v = 0; v < VECTORS; ++v) sums[row][v] = load(bias + v * LANES);
+  for (int input = 0; input < size; ++input) {
+    for (int v = 0; v < VECTORS; ++v)
+      __builtin_prefetch(weights + size_t(input + AHEAD) * BLOCK + v * LANES);
+    Vector weight[VECTORS];
+    for (int v = 0; v < VECTORS; ++v) weight[v] = load(weights + size_t(input) * BLOCK + v * LANES);
+    for (int row = 0; row < COUNT; ++row) {
+      const Vector value = spread(inputs[size_t(row) * stride + input]);
+      for (int v = 0; v < VECTORS; ++v) sums[row][v] += weight[v] * value;
+    }
+  }
+  for (int row = 0; row < COUNT; ++row)
+    for (int v = 0; v < VECTORS; ++v) store(results[row] + v * LANES, sums[row][v]);
+}
+
+template <typename Weight>
+static void multiply_some(const Weight* weights, const float* inputs, int stride, int size,
+                          const float* bias, int count, float (*results)[BLOCK]) {
+  switch (count) {
+    case 1: return multiply_rows<1>(weights, inputs, stride, size, bias, results);
+    case 2: return multiply_rows<2>(weights, inputs, stride, size, bias, results);
+    case 3: return multiply_rows<3>(weights, inputs, stride, size, bias, results);
+    default: return multiply_rows<4>(weights, inputs, stride, size, bias, results);
+  }
+}
+
+// Waits until a condition holds, and lets others have the core when that takes long.
+template <typename Condition>
+static inline void wait_until(Condition holds) {
+  for (int spin = 0; !holds(); ++spin)
+    if (spin > SPINS) std::this_thread::yield();
+}
+
+// Threads that do a step together; all but the first sleep between steps.
+class Crew {
+ public:
+  explicit Crew(int size) : size(size), process(getpid()) {
+    for (int number = 1; number < size; ++number)
+      helpers.emplace_back([this, number] { help(number); });
+  }
+
+  ~Crew() {
+    begin(nullptr, nullptr);
+    for (auto& helper : helpers) helper.join();
+  }
+
+  // Returns once all threads have done their part.
+  void run(void (*act)(void*, int), void* what) {
+    if (size > 1) begin(act, what);
+    act(what, 0);
+    meet();
+  }
+
+  // Returns once all threads are there.
+  void meet() {
+    if (size == 1) return;
+    const unsigned turn = meetings.load(std::memory_order_acquire);
+    if (arrived.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
+      arrived.store(0, std::memory_order_relaxed);
+      meetings.store(turn + 1, std::memory_order_release);
+    } else {
+      wait_until([&] { return meetings.load(std::memory_order_acquire) != turn; });
+    }
+  }
+
+  const int size;
+  const pid_t process;
+
+ private:
+  void begin(void (*act)(void*, int), void* what) {
+    {
+      std::lock_guard<std::mutex> held(lock);
+      action = act, subject = what;
+      steps.fetch_add(1, std::memory_order_release);
+    }
+    started.notify_all();
+  }
+
+  void help(int number) {
+    for (unsigned done = 0;; ++done) {
+      for (int spin = 0; spin < SPINS && steps.load(std::memory_order_acquire) == done;) ++spin;
+      std::unique_lock<std::mutex> held(lock);
+      started.wait(held, [&] { return steps.load(std::memory_order_acquire) != done; });
+      auto act = action;
+      auto what = subject;
+      held.unlock();
+      if (!act) return;
+      act(what, number);
+      meet();
+    }
+  }
+
+  std::vector<std::thread> helpers;
+  std::mutex lock;
+  std::condition_variable started;
+  std::atomic<unsigned> steps{0}, meetings{0};
+  std::atomic<int> arrived{0};
+  void (*action)(void*, int) = nullptr;
+  void* subject = nullptr;
+};
+
+struct Norm {
+  std::vector<float> scale, shift;
+};
+
+struct Layer {
+  Norm attention_norm, network_norm;
+  Matrix project_in, project_out, widen, narrow;
+};
+
+// Of one decoder: where its arrays are, and where in them the next code belongs.
+// Mirrored by `_Position` in cvg/transformer/native/step.py.
+extern "C" struct Position {
+  int32_t videos;    // b
+  int32_t slots;     // k: of the prefix, the anchors and the ring together
+  int32_t places;    // m, of a frame
+  int32_t place;     // of the code in its frame
+  int32_t slot;      // of the code among the slots
+  int32_t has_previous;
+  float* const* turned;       // by layer [b, a, e, k]
+  float* const* values;       // by layer [b, a, k, e]
+  float* bias;                // [b, k]
+  const float* base;          // [b, m, d]
+  const float* vectors;       // [b, m + 1, d]
+  const float* before;        // [b, d], input of the first place
+  const int64_t* neighbours;  // [m, 4]
+  const int64_t* previous;    // [b, m]: codes of the frame before
+  float* logits;              // [b, v]: the result
+};
+
+struct Model {
+  int width, heads, codes, code_width, threads;
+  Matrix beside, project;
+  Norm norm;
+  Matrix codebook;
+  std::vector<float> code_vectors, code_squares;
+  std::vector<Layer> layers;
+  std::unique_ptr<Crew> crew;
+  std::vector<float> neighbours, features, normed, mixed, heads_in, wide, outputs, points;
+  std::vector<std::vector<float>> scores;
+
+  // A fork has the memory of the threads, but not the threads: nothing may wait for them.
+  void leave_threads_of_parent() {
+    if (crew && crew->process != getpid()) crew.release();
+  }
+
+  ~Model() { leave_threads_of_parent(); }
+
+  void call_crew() {
+    leave_threads_of_parent();
+    if (!crew) crew.reset(new Crew(threads));
+  }
+
+  void make_room(const Position& at) {
+    const size_t videos = at.videos;
+    neighbours.resize(videos * 4 * width);
+    features.resize(videos * width);
+    mixed.resize(videos * width);
+    heads_in.resize(videos * 3 * width);
+    wide.resize(videos * 4 * width);
+    outputs.resize(videos * (codes + 2 + code_width));
+    points.resize(videos * code_width);
+    call_crew();
+    normed.resize(size_t(threads) * videos * width);
+    scores.resize(threads);
+    for (auto& one : scores) one.resize(rounded_up(at.slots, LANES));
+  }
+};
+
+struct Step {
+  Model& model;
+  const Position& at;
+};
+
+// Which part of `count` a thread does.
+static inline std::pair<int, int> share(int count, int number, int threads) {
+  return {int(int64_t(count) * number / threads), int(int64_t(count) * (number + 1) / threads)};
+}
+
+// Calls use(row, first, count, results) for each row and block of outputs of this thread's share.
+template <typename Use>
+static void multiply(const Matrix& matrix, const float* inputs, int rows, int number, int threads,
+                     Use use) {
+  alignas(64) float results[4][BLOCK];
+  const auto [first, last] = share(matrix.blocks(), number, threads);
+  for (int block = first; block < last; ++block) {
+    const size_t begin = size_t(block) * matrix.inputs * BLOCK;
+    const int outputs = std::min(BLOCK, matrix.outputs - block * BLOCK);
+    for (int row = 0; row < rows; row += ROWS) {
+      const int count = std::min(ROWS, rows - row);
+      const float* some = inputs + size_t(row) * matrix.inputs;
+      const float* bias = matrix.bias.data() + block * BLOCK;
+      if (matrix.half)
+        multiply_some(matrix.halves.data() + begin, some, matrix.inputs, matrix.inputs, bias, count,
+                      results);
+      else
+        multiply_some(matrix.single.data() + begin, some, matrix.inputs, matrix.inputs, bias, count,
+                      results);
+      for (int one = 0; one < count; ++one) use(row + one, block * BLOCK, outputs, results[one]);
+    }
+  }
+}
+
+static void normalise(const Norm& norm, const float* inputs, int rows, int width, float* results) {
+  const int whole = width / LANES * LANES;
+  for (int row = 0; row < rows; ++row, inputs += width, results += width) {
+    Vector total{};
+    for (int i = 0; i < whole; i += LANES) total += load(inputs + i);
+    float mean = sum(total);
+    for (int i = whole; i < width; ++i) mean += inputs[i];
+    mean /= width;
+    Vector squares{};
+    for (int i = 0; i < whole; i += LANES) {
+      const Vector apart = load(inputs + i) - mean;
+      squares += apart * apart;
+    }
+    float variance = sum(squares);
+    for (int i = whole; i < width; ++i) variance += (inputs[i] - mean) * (inputs[i] - mean);
+    const float factor = 1.0f / std::sqrt(variance / width + EPSILON);
+    for (int i = 0; i < width; ++i)
+      results[i] = (inputs[i] - mean) * factor * norm.scale[i] + norm.shift[i];
+  }
+}
+
+static void copy_row(float* to, const float* from, int count) {
+  std::memcpy(to, from, size_t(count) * sizeof(float));
+}
+
+// results[i] += sum over four rows of factors * rows, for rows that lie `stride` apart.
+static inline void add_rows(float* __restrict results, const float* __restrict rows, size_t stride,
+                            const float* factors, int count, int size) {
+  const int whole = size / LANES * LANES;
+  int row = 0;
+  for (; row + 4 <= count; row += 4) {
+    const float *r0 = rows + row * stride, *r1 = r0 + stride, *r2 = r1 + stride, *r3 = r2 + stride;
+    const float f0 = factors[row], f1 = factors[row + 1], f2 = factors[row + 2],
+                f3 = factors[row + 3];
+    for (int i = 0; i < whole; i += LANES)
+      store(results + i, load(results + i) + (f0 * load(r0 + i) + f1 * load(r1 + i)) +
+                             (f2 * load(r2 + i) + f3 * load(r3 + i)));
+    for (int i = whole; i < size; ++i)
+      results[i] += (f0 * r0[i] + f1 * r1[i]) + (f2 * r2[i] + f3 * r3[i]);
+  }
+  for (; row < count; ++row) {
+    const float* one = rows + row * stride;
+    const float factor = factors[row];
+    for (int i = 0; i < size; ++i) results[i] += factor * one[i];
+  }
+}
+
+// Softmax over scores + bias, in place; there is room for whole vectors.
+static void soften(float* scores, const float* bias, int count) {
+  const int padded = rounded_up(count, LANES);
+  const float nothing = -std::numeric_limits<float>::infinity();
+  for (int i = 0; i < count; ++i) scores[i] += bias[i];
+  for (int i = count; i < padded; ++i) scores[i] = nothing;
+  Vector most = spread(nothing);
+  for (int i = 0; i < padded; i += LANES) {
+    const Vector value = load(scores + i);
+    most = value > most ? value : most;
+  }
+  float largest = nothing;
+  for (int lane = 0; lane < LANES; ++lane) largest = std::max(largest, most[lane]);
+  Vector total{};
+  for (int i = 0; i < padded; i += LANES) {
+    const Vector value = exponential(load(scores + i) - largest);
+    total += value;
+    store(scores + i, value);
+  }
+  const float factor = 1.0f / sum(total);
+  for (int i = 0; i < padded; i += LANES) store(scores + i, load(scores + i) * factor);
+}
+
+// One head of one video: keeps its key and value, and mixes the values in sight.
+static void attend(Model& model, const Position& at, int layer, int video, int head,
+                   float* scores) {
+  const int width = model.width, size = width / model.heads;
+  const size_t slots = at.slots;
+  const float* query = model.heads_in.data() + size_t(video) * 3 * width + head * size;
+  const float *key = query + width, *value = key + width;
+  const size_t begin = (size_t(video) * model.heads + head) * size * slots;
+  float* turned = at.turned[layer] + begin;
+  float* values = at.values[layer] + begin;
+  for (int i = 0; i < size; ++i) turned[i * slots + at.slot] = key[i];
+  copy_row(values + size_t(at.slot) * size, value, size);
+  std::fill(scores, scores + slots, 0.f);
+  add_rows(scores, turned, slots, query, size, at.slots);
+  soften(scores, at.bias + size_t(video) * slots, at.slots);
+  float* mixed = model.mixed.data() + size_t(video) * width + head * size;
+  std::fill(mixed, mixed + size, 0.f);
+  add_rows(mixed, values, size, scores, at.slots, size);
+}
+
+// Fills in what the place has as input, but for its neighbours' share.
+static void gather(Model& model, const Position& at) {
+  const int width = model.width;
+  for (int video = 0; video < at.videos; ++video) {
+    const float* vectors = at.vectors + size_t(video) * (at.places + 1) * width;
+    const float* base = at.base + (size_t(video) * at.places + at.place) * width;
+    const float* before = at.place ? vectors + size_t(at.place - 1) * width
+                                   : at.before + size_t(video) * width;
+    float* features = model.features.data() + size_t(video) * width;
+    for (int i = 0; i < width; ++i) features[i] = base[i] + before[i];
+    for (int n = 0; n < 4; ++n)
+      copy_row(model.neighbours.data() + (size_t(video) * 4 + n) * width,
+               vectors + at.neighbours[at.place * 4 + n] * width, width);
+    at.bias[size_t(video) * at.slots + at.slot] = 0.f;
+  }
+}
+
+// Adds what the head says of the code before at this place: repeat it, or take one near it.
+static void point(Model& model, const Position& at, int number, int threads) {
+  const int codes = model.codes, outputs = codes + 2 + model.code_width;
+  multiply(model.codebook, model.points.data(), at.videos, number, threads,
+           [&](int video, int first, int count, const float* products) {
+             const float* own = model.outputs.data() + size_t(video) * outputs;
+             const float steepness = own[codes + 1];
+             const int64_t before = std::min<int64_t>(
+                 at.previous[size_t(video) * at.places + at.place], codes - 1);
+             float* logits = at.logits + size_t(video) * codes;
+             for (int i = 0; i < count; ++i) {
+               const int code = first + i;
+               logits[code] = own[code] +
+                              steepness * (2 * products[i] - model.code_squares[code]) +
+                              (code == before ? own[codes] : 0.f);
+             }
+           });
+}
+
+static void find_points(Model& model, const Position& at) {
+  const int codes = model.codes, size = model.code_width, outputs = codes + 2 + size;
+  for (int video = 0; video < at.videos; ++video) {
+    const float* move = model.outputs.data() + size_t(video) * outputs + codes + 2;
+    const int64_t before =
+        std::min<int64_t>(at.previous[size_t(video) * at.places + at.place], codes - 1);
+    for (int i = 0; i < size; ++i)
+      model.points[size_t(video) * size + i] = model.code_vectors[before * size + i] + move[i];
+  }
+}
+
+static void pass_layer(Model& model, const Position& at, int number_of_layer, int number) {
+  Layer& layer = model.layers[number_of_layer];
+  Crew& crew = *model.crew;
+  const int width = model.width, threads = crew.size, videos = at.videos;
+  float* features = model.features.data();
+  float* normed = model.normed.data() + size_t(number) * videos * width;  // each thread its own
+  const auto add = [&](int video, int first, int count, const float* results) {
+    float* own = features + size_t(video) * width + first;
+    for (int i = 0; i < count; ++i) own[i] += results[i];
+  };
+
+  normalise(layer.attention_norm, features, videos, width, normed);
+  multiply(layer.project_in, normed, videos, number, threads,
+           [&](int video, int first, int count, const float* results) {
+             copy_row(model.heads_in.data() + size_t(video) * 3 * width + first, results, count);
+           });
+  crew.meet();
+  const auto [begin, end] = share(videos * model.heads, number, threads);
+  for (int one = begin; one < end; ++one)
+    attend(model, at, number_of_layer, one / model.heads, one % model.heads,
+           model.scores[number].data());
+  crew.meet();
+  multiply(layer.project_out, model.mixed.data(), videos, number, threads, add);
+  crew.meet();
+  normalise(layer.network_norm, features, videos, width, normed);
+  multiply(layer.widen, normed, videos, number, threads,
+           [&](int video, int first, int count, float* results) {
+             for (int i = 0; i < BLOCK; i += LANES) store(results + i, gelu(load(results + i)));
+             copy_row(model.wide.data() + size_t(video) * 4 * width + first, results, count);
+           });
+  crew.meet();
+  multiply(layer.narrow, model.wide.data(), videos, number, threads, add);
+  crew.meet();
+}
+
+static void act(void* what, int number) {
+  Model& model = static_cast<Step*>(what)->model;
+  const Position& at = static_cast<Step*>(what)->at;
+  Crew& crew = *model.crew;
+  const int width = model.width, outputs = model.codes + 2 + model.code_width;
+  float* features = model.features.data();
+  multiply(model.beside, model.neighbours.data(), at.videos, number, crew.size,
+           [&](int video, int first, int count, const float* results) {
+             float* own = features + size_t(video) * width + first;
+             for (int i = 0; i < count; ++i) own[i] += results[i];
+           });
+  crew.meet();
+  for (size_t layer = 0; layer < model.layers.size(); ++layer)
+    pass_layer(model, at, int(layer), number);
+  float* normed = model.normed.data() + size_t(number) * at.videos * width;
+  normalise(model.norm, features, at.videos, width, normed);
+  multiply(model.project, normed, at.videos, number, crew.size,
+           [&](int video, int first, int count, const float* results) {
+             copy_row(model.outputs.data() + size_t(video) * outputs + first, results, count);
+           });
+  crew.meet();
+  if (at.has_previous) {
+    if (number == 0) find_points(model, at);
+    crew.meet();
+    point(model, at, number, crew.size);
+  } else if (number == 0) {
+    for (int video = 0; video < at.videos; ++video)
+      copy_row(at.logits + size_t(video) * model.codes,
+               model.outputs.data() + size_t(video) * outputs, model.codes);
+  }
+}
+
+// Keys as they are, to be turned by the angles of their slots.
+struct Turn {
+  const float *keys, *cosines, *sines;  // [c, k, e], [k, e], [k, e]
+  float* turned;                        // [c, e, k]
+  int count, slots, size, threads;
+};
+
+static void turn_one(const Turn& turn, int one) {
+  const int slots = turn.slots, size = turn.size, half = size / 2;
+  const float* keys = turn.keys + size_t(one) * slots * size;
+  float* turned = turn.turned + size_t(one) * slots * size;
+  for (int first = 0; first < slots; first += LANES) {
+    const int lanes = std::min(LANES, slots - first);
+    for (int i = 0; i < size; ++i) {
+      const int other = i < half ? i + half : i - half;
+      float results[LANES];
+      for (int lane = 0; lane < lanes; ++lane) {
+        const size_t row = size_t(first + lane) * size;
+        results[lane] = keys[row + i] * turn.cosines[row + i] + keys[row + other] * turn.sines[row + i];
+      }
+      copy_row(turned + size_t(i) * slots + first, results, lanes);
+    }
+  }
+}
+
+static void turn_some(void* what, int number) {
+  const Turn& turn = *static_cast<Turn*>(what);
+  const auto [first, last] = share(turn.count, number, turn.threads);
+  for (int one = first; one < last; ++one) turn_one(turn, one);
+}
+
+static Matrix* matrix_of(Model& model, int layer, int which) {
+  if (layer < 0) return which == 0 ? &model.beside : &model.project;
+  Layer& own = model.layers[layer];
+  Matrix* all[] = {&own.project_in, &own.project_out, &own.widen, &own.narrow};
+  return all[which];
+}
+
+static Norm* norm_of(Model& model, int layer, int which) {
+  if (layer < 0) return &model.norm;
+  return which == 0 ? &model.layers[layer].attention_norm : &model.layers[layer].network_norm;
+}
+
+extern "C" {
+
+void* cvg_create(int width, int layers, int heads, int codes, int code_width, int threads) {
+  auto* model = new Model();
+  model->width = width, model->heads = heads, model->codes = codes;
+  model->code_width = code_width, model->threads = threads;
+  model->layers.resize(layers);
+  return model;
+}
+
+void cvg_destroy(void* model) { delete static_cast<Model*>(model); }
+
+// A matrix of a layer: 0 project_in, 1 project_out, 2 widen, 3 narrow; of layer -1: 0 beside,
+// 1 the head.
+void cvg_set_matrix(void* model, int layer, int which, const float* weights, const float* bias,
+                    int outputs, int inputs, int half) {
+  matrix_of(*static_cast<Model*>(model), layer, which)->set(weights, bias, outputs, inputs, half);
+}
+
+// A norm of a layer: 0 of attention, 1 of the network; of layer -1: of the head.
+void cvg_set_norm(void* model, int layer, int which, const float* scale, const float* shift) {
+  Model& own = *static_cast<Model*>(model);
+  Norm* norm = norm_of(own, layer, which);
+  norm->scale.assign(scale, scale + own.width);
+  norm->shift.assign(shift, shift + own.width);
+}
+
+void cvg_set_codebook(void* model, const float* vectors, const float* squares) {
+  Model& own = *static_cast<Model*>(model);
+  own.codebook.set(vectors, nullptr, own.codes, own.code_width, false);
+  own.code_vectors.assign(vectors, vectors + size_t(own.codes) * own.code_width);
+  own.code_squares.assign(squares, squares + own.codes);
+}
+
+// Turns the keys of all heads and videos, `count` in all, as Rotation.turn does, and transposes them.
+void cvg_turn(void* model, const float* keys, const float* cosines, const float* sines,
+              float* turned, int count, int slots, int size) {
+  Model& own = *static_cast<Model*>(model);
+  own.call_crew();
+  Turn turn{keys, cosines, sines, turned, count, slots, size, own.threads};
+  own.crew->run(turn_some, &turn);
+}
+
+void cvg_step(void* model, const Position* at) {
+  Model& own = *static_cast<Model*>(model);
+  own.make_room(*at);
+  gather(own, *at);
+  Step step{own, *at};
+  own.crew->run(act, &step);
+}
+
+}  // extern "C"

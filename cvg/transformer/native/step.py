@@ -1,0 +1,205 @@
+"""A transformer whose weights lie as the step in C++ reads them."""
+
+import ctypes
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from cvg.tensors import Float, Int64, Tensor
+from cvg.transformer.attention import Rotation, with_scaled_queries
+from cvg.transformer.model import Transformer
+from cvg.transformer.native.build import library
+
+_FLOATS = ctypes.POINTER(ctypes.c_float)
+
+
+class _Position(ctypes.Structure):
+    """Mirrors `Position` of step.cpp, which says what the arrays are."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("videos", "slots", "places", "place", "slot")),
+        ("has_previous", ctypes.c_int32),
+        *((name, ctypes.c_void_p) for name in ("turned", "values", "bias", "base", "vectors")),
+        *((name, ctypes.c_void_p) for name in ("before", "neighbours", "previous", "logits")),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """The arrays of a decoder while it writes one frame; of float32.
+
+    Attributes:
+        turned: keys by layer, turned to the frame.
+        values: by layer.
+        bias: 0 for the slots in sight, else minus infinity.
+        base: what the places have besides their input.
+        vectors: of the codes of the frame; the last row stands for what is beyond the edge.
+        before: input of the first place.
+        previous: codes of the frame before; None in a first frame.
+    """
+
+    turned: list[Float[Tensor, "b a e k"]]
+    values: list[Float[Tensor, "b a k e"]]
+    bias: Float[Tensor, "b 1 1 k"]
+    base: Float[Tensor, "b m d"]
+    vectors: Float[Tensor, "b m1 d"]
+    before: Float[Tensor, "b d"]
+    previous: Int64[Tensor, "b m"] | None
+
+
+class NativeTransformer:
+    """The weights of a model, laid out anew, and what they make of one code of each video.
+
+    Results depend neither on the number of threads nor on the other videos of a batch.
+    """
+
+    def __init__(self, model: Transformer, *, half: bool) -> None:
+        """Copy the weights.
+
+        Args:
+            model: of float32 weights on the CPU, in raster order; trained no more.
+            half: keep matrices as bfloat16, which halves what is read for each code.
+
+        Raises:
+            RuntimeError: the step cannot be compiled here; `library` tells.
+        """
+        compiled = library()
+        if compiled is None:
+            raise RuntimeError("the native step is not available")
+        self._library: Any = compiled
+        self._half = half
+        self._neighbours = model.code_embedding.neighbours.contiguous()
+        shape, predicted = model.shape, model.layout.predicted
+        self._codes = predicted.codebook_size
+        self._library.cvg_create.restype = ctypes.c_void_p
+        self._handle = ctypes.c_void_p(
+            self._library.cvg_create(
+                shape.width,
+                shape.layers,
+                shape.heads,
+                self._codes,
+                shape.code_dim,
+                torch.get_num_threads(),
+            )
+        )
+        weakref.finalize(self, compiled.cvg_destroy, self._handle)
+        self._copy(model)
+
+    def begin(self, frame: Frame) -> "NativeFrame":
+        """Take up a frame, whose arrays are read and written in place."""
+        return NativeFrame(self, frame)
+
+    def turn(
+        self,
+        keys: Float[Tensor, "b a k e"],
+        rotation: Rotation,
+        turned: Float[Tensor, "b a e k"],
+    ) -> None:
+        """Turn keys by the angles of their slots, and write them transposed into `turned`."""
+        b, a, k, e = keys.shape
+        self._library.cvg_turn(
+            self._handle,
+            _floats(keys),
+            _floats(rotation.cosines),
+            _floats(rotation.sines),
+            _floats(turned),
+            *(b * a, k, e),
+        )
+
+    def _copy(self, model: Transformer) -> None:
+        for number, block in enumerate(model.layers):
+            widen, _, narrow = block.network
+            matrices = (
+                with_scaled_queries(block.attention),
+                block.attention.project_out,
+                widen,
+                narrow,
+            )
+            for which, layer in enumerate(matrices):
+                self._set_matrix(number, which, layer)
+            for which, norm in enumerate((block.attention_norm, block.network_norm)):
+                self._set_norm(number, which, norm)
+        self._set_matrix(-1, 0, model.code_embedding.beside)
+        self._set_matrix(-1, 1, model.head.project)
+        self._set_norm(-1, 0, model.head.norm)
+        vectors = model.code_embedding.codebook_vectors[-self._codes :].contiguous()
+        squares = vectors.square().sum(1)
+        self._library.cvg_set_codebook(self._handle, _floats(vectors), _floats(squares))
+
+    def _set_matrix(self, layer: int, which: int, linear: nn.Module) -> None:
+        assert isinstance(linear, nn.Linear)
+        weight = linear.weight.detach().contiguous()
+        bias = None if linear.bias is None else linear.bias.detach().contiguous()
+        self._library.cvg_set_matrix(
+            self._handle,
+            layer,
+            which,
+            _floats(weight),
+            None if bias is None else _floats(bias),
+            *weight.shape,
+            int(self._half),
+        )
+
+    def _set_norm(self, layer: int, which: int, norm: nn.LayerNorm) -> None:
+        scale, shift = norm.weight.detach().contiguous(), norm.bias.detach().contiguous()
+        self._library.cvg_set_norm(self._handle, layer, which, _floats(scale), _floats(shift))
+
+
+class NativeFrame:
+    """One frame of some videos that is being written."""
+
+    def __init__(self, model: NativeTransformer, frame: Frame) -> None:
+        """Note where the arrays are.
+
+        Args:
+            model: that writes.
+            frame: whose arrays must stay where they are while it is written.
+        """
+        self._model, self._frame = model, frame
+        arrays = (*frame.turned, *frame.values, frame.bias, frame.base, frame.vectors)
+        assert all(array.dtype == torch.float32 and array.is_contiguous() for array in arrays)
+        self._before = frame.before.contiguous()
+        self._previous = None if frame.previous is None else frame.previous.contiguous()
+        videos, places, _ = frame.base.shape
+        self._logits = frame.base.new_empty(videos, model._codes)
+        layers = len(frame.turned)
+        pointers = ctypes.c_void_p * layers
+        self._turned = pointers(*(array.data_ptr() for array in frame.turned))
+        self._values = pointers(*(array.data_ptr() for array in frame.values))
+        previous = self._previous
+        self._position = _Position(
+            videos=videos,
+            slots=frame.bias.shape[-1],
+            places=places,
+            has_previous=previous is not None,
+            turned=ctypes.addressof(self._turned),
+            values=ctypes.addressof(self._values),
+            bias=frame.bias.data_ptr(),
+            base=frame.base.data_ptr(),
+            vectors=frame.vectors.data_ptr(),
+            before=self._before.data_ptr(),
+            neighbours=model._neighbours.data_ptr(),
+            previous=None if previous is None else previous.data_ptr(),
+            logits=self._logits.data_ptr(),
+        )
+
+    def logits(self, place: int, slot: int) -> Float[Tensor, "b v"]:
+        """Give the logits of a place, and keep its keys and values.
+
+        Args:
+            place: in the frame.
+            slot: where its keys and values are kept.
+        """
+        self._position.place, self._position.slot = place, slot
+        self._model._library.cvg_step(self._model._handle, ctypes.byref(self._position))
+        return self._logits.clone()
+
+
+def _floats(tensor: Tensor) -> Any:
+    """Give the address of an array of float32."""
+    assert tensor.dtype == torch.float32
+    assert tensor.is_contiguous()
+    return ctypes.cast(tensor.data_ptr(), _FLOATS)
