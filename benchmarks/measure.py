@@ -105,17 +105,25 @@ def main(
         small: the same with little work, to see that it runs.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    add_json_option(parser)
     if small is not None:
         parser.add_argument("--small", action="store_true", help="little work; no figures to keep")
     arguments = parser.parse_args()
     chosen = small if small is not None and arguments.small else rows
-    measured = list(chosen())
-    print_table(measured)
+    report(list(chosen()), arguments.json)
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Let the command line name a file of figures."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+
+
+def report(rows: Sequence[Row], path: Path | None) -> None:
+    """Print the table, and write the figures where a file is named."""
+    print_table(rows)
     print(machine())
-    if arguments.json is not None:
-        figures = [asdict(row) for row in measured]
-        write_json(arguments.json, {"machine": machine(), "rows": figures})
+    if path is not None:
+        write_json(path, {"machine": machine(), "rows": [asdict(row) for row in rows]})
 
 
 def print_table(rows: Sequence[Row]) -> None:

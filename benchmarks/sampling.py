@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.measure import Row, alternate, machine, print_table, row_of
+from benchmarks.measure import Row, add_json_option, alternate, report, row_of
 from cvg.codes.layout import Grid, Layout
 from cvg.conditions.batch import Conditions
 from cvg.conditions.vocabulary import NO_CAPTION, NO_LABEL, NO_MOTION, NO_RATE
-from cvg.config import Order
+from cvg.config import Order, Packing
 from cvg.sampling.draw import draw
 from cvg.seeding import generator, seed_everything
 from cvg.tensors import Float, Int64, Tensor
@@ -34,6 +34,7 @@ WIDTH, LAYERS, HEADS = 384, 6, 4
 PASSES = 8
 BATCHES = (4, 1)
 BANDWIDTH_READS = 20
+BYTES_A_WEIGHT: dict[Packing, int] = {"fp32": 4, "fp16": 2, "native": 4, "native-bf16": 2}
 
 
 def build(order: Order = "raster") -> Transformer:
@@ -195,7 +196,7 @@ def measure(rounds: int) -> Iterator[Row]:
         slow = alternate({"x": partial(write_without_cache, model, codes, few)}, rounds=1)
         row = row_of(slow, "x", work=batch * few, unit="codes/s")
         yield replace(row, name=f"batch {batch}: ours, without a cache")
-        for kind, size in (("fp32", 4), ("fp16", 2)):
+        for kind, size in BYTES_A_WEIGHT.items():
             read = flat.numel() * size + batch * WINDOW * per_frame
             bound = batch * bytes_a_second / read
             best = work / min(times[f"ours, {kind}"])
@@ -209,11 +210,11 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="calls of each that are timed")
+    parser.add_argument("--small", action="store_true", help="one round; no figures to keep")
+    add_json_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = list(measure(arguments.rounds))
-    print_table(rows)
-    print(machine())
+    report(list(measure(1 if arguments.small else arguments.rounds)), arguments.json)
 
 
 if __name__ == "__main__":

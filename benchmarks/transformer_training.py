@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure import Row, alternate, machine, print_table, row_of
+from benchmarks.measure import Row, add_json_option, alternate, report, row_of
 from benchmarks.sampling import CODES, SIDE, WINDOW, build, gpt2, null
 from cvg.seeding import generator
 from cvg.training.runtime import Precision, Runtime
@@ -100,9 +100,11 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="calls of each that are timed")
-    rows = list(measure(parser.parse_args().rounds))
-    print_table(rows)
-    print(machine(), f"{torch.get_num_threads()} threads", sep="; ")
+    parser.add_argument("--small", action="store_true", help="one round; no figures to keep")
+    add_json_option(parser)
+    arguments = parser.parse_args()
+    report(list(measure(1 if arguments.small else arguments.rounds)), arguments.json)
+    print(f"{torch.get_num_threads()} threads")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,15 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure import ROUNDS, alternate, machine, print_table, row_of
+from benchmarks.measure import (
+    ROUNDS,
+    Row,
+    add_json_option,
+    alternate,
+    print_table,
+    report,
+    row_of,
+)
 from cvg.params import load_params
 from cvg.pretrained.catalog import LPIPS_TRUNKS
 from cvg.pretrained.store import locate
@@ -245,6 +253,11 @@ def against_processor(params, work):
     }
     print_training(variants, best, medians)
     print_encoding(encoded, best, medians)
+    largest = max(encoded)
+    return [
+        share_row("VQGAN: training", variants["plain"], medians["plain"], best, medians),
+        share_row(f"VQGAN: encoding {largest}", encoded[largest], medians[largest], best, medians),
+    ]
 
 
 def print_peaks(best, times):
@@ -310,6 +323,20 @@ def shares(timed, seconds, best, medians):
     return [timed.flops / seconds / (best[name].flops / medians[name]) for name in names]
 
 
+def share_row(name, timed, seconds, best, medians):
+    """Give frames a second beside those of a processor that only did the best convolution."""
+    frames, share = timed.frames / seconds, shares(timed, seconds, best, medians)[0]
+    return Row(
+        name=name,
+        value=frames,
+        best=frames,
+        unit="frames/s",
+        peer="the best convolution",
+        peer_value=frames / share,
+        ratio=share,
+    )
+
+
 def print_columns(head, lines):
     widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
     for line in [head, *lines]:
@@ -356,14 +383,15 @@ def forward_and_backward(side, frames, repeats):
 
 
 def against_diffusers(params, work):
+    """Give the rows of our model beside that of diffusers, where it is installed."""
     if importlib.util.find_spec("diffusers") is None:
         print("left out: the VQModel of diffusers; `pip install -e '.[bench]'` installs it")
-        return
+        return []
     training = Training(params)
     shape = training.vqgan.shape
     if shape.size != PEER_STEP * shape.grid(shape.levels[-1]):
         print(f"left out: the VQModel of diffusers; our grid is not 1 / {PEER_STEP} of the frame")
-        return
+        return []
     training.step()
     ours, frames = Ours(training.vqgan), training.frames[:PEER_BATCH]
     peers = peer_channels(ours.model)
@@ -372,7 +400,7 @@ def against_diffusers(params, work):
             f"left out: the VQModel of diffusers; none has {count_parameters(ours.model):,} "
             f"parameters, {TOLERANCE:.0%} more or less, at the channels that are tried"
         )
-        return
+        return []
     sides = {"ours": ours} | {
         f"VQModel {'-'.join(map(str, channels))}": Peer(ours.model, channels) for channels in peers
     }
@@ -393,7 +421,7 @@ def against_diffusers(params, work):
             row_of, named, f"ours, {kind}", work=work.steps * PEER_BATCH, unit="frames/s"
         )
         rows += [make(peer=name) for name in sides if name != "ours"]
-    print_table(rows)
+    return rows
 
 
 def peer_channels(vqgan):
@@ -467,6 +495,7 @@ def main():
     parser.add_argument(
         "--profile", action="store_true", help="only the ten most expensive operators of a step"
     )
+    add_json_option(parser)
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.steps < 1:
         sys.exit("--rounds and --steps must be at least 1")
@@ -477,9 +506,10 @@ def main():
         work = Work(rounds=arguments.rounds, steps=arguments.steps)
         if arguments.quick:
             work = Work(rounds=1, steps=1, matrix=256, encoded=1)
-        against_processor(params, work)
-        against_diffusers(params, work)
-    print(f"{machine()}; torch {torch.__version__}, {torch.get_num_threads()} threads")
+        rows = against_processor(params, work) + against_diffusers(params, work)
+        print()
+        report(rows, arguments.json)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
 
 
 if __name__ == "__main__":

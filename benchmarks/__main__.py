@@ -1,0 +1,59 @@
+"""All benchmarks that have a peer or a bound, one table: `python -m benchmarks`, or `make bench`.
+
+Each script runs in a process of its own, one after the other; leave the machine alone meanwhile.
+The figures go to `benchmarks/results/DATE-PROCESSOR.json`, which is committed.
+"""
+
+import argparse
+import datetime
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.measure import Row, machine, print_table
+from cvg.files import read_json, write_json
+
+SCRIPTS = ("extract", "frame_store", "vqgan", "transformer_training", "sampling", "metrics")
+RESULTS = Path(__file__).with_name("results")
+
+
+def run(script: str, *, small: bool) -> list[Row]:
+    """Run one script; give its rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        figures = Path(folder) / "figures.json"
+        command = [sys.executable, "-m", f"benchmarks.{script}", "--json", str(figures)]
+        subprocess.run([*command, *(["--small"] if small else [])], check=True)
+        return [Row(**row) for row in read_json(figures)["rows"]]
+
+
+def main() -> None:
+    """Run all, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scripts", nargs="*", choices=[*SCRIPTS, []], metavar="SCRIPT")
+    parser.add_argument("--small", action="store_true", help="little work; no figures to keep")
+    arguments = parser.parse_args()
+    by_script = {
+        script: run(script, small=arguments.small) for script in arguments.scripts or SCRIPTS
+    }
+    rows = [row for rows in by_script.values() for row in rows]
+    print_table(rows)
+    print(machine())
+    if arguments.small:
+        return
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    processor = re.sub(r"\W+", "-", machine().partition(",")[0]).strip("-").lower()
+    path = RESULTS / f"{date}-{processor}.json"
+    write_json(
+        path,
+        {
+            "machine": machine(),
+            "rows": {script: [vars(row) for row in rows] for script, rows in by_script.items()},
+        },
+    )
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()
