@@ -50,7 +50,7 @@ def test_a_terminal_of_80_letters_shows_all_digits_and_no_empty_row(tmp_path, ro
 
 
 def test_it_says_whether_the_figures_are_the_committed_ones(project, monkeypatch, capsys):
-    path = project / "reports/metrics.json"
+    path = project / "reports/new.json"
 
     def said(tree):
         path.write_text(json.dumps(tree))
