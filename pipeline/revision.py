@@ -65,17 +65,17 @@ def _experiment(name: str, project: Path) -> list[str]:
 def _fetch(commit: str, project: Path, out: Path) -> None:
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexDirError
 
     from cvg.files import replacing_folder
 
     files = DVCFileSystem(str(project), rev=commit)
     with replacing_folder(out, marker=PARAMS) as folder:
         for path in MODELS:
-            if not files.exists(path):
-                continue
             try:
-                files.get(path, str(folder / path), recursive=True)
-            except (DvcException, OSError) as error:
+                if files.exists(path):
+                    files.get(path, str(folder / path), recursive=True)
+            except (DvcException, DataIndexDirError, OSError) as error:
                 raise UserError(
                     f"{path} of {commit[:7]} is not in DVC's cache ({error}); `dvc pull` gets it "
                     "where a remote has it, else `dvc repro` there makes it again"
