@@ -1,46 +1,16 @@
-"""Work of a few letters, for tests of who makes which part."""
+"""A job of seven letters."""
 
-from dataclasses import dataclass, field
+import sys
+from pathlib import Path
 
 import pytest
 
 from cvg.mapping.job import Job, traits
-from cvg.mapping.machine import computing
 
+# Child processes import the work by its name; they take the path of their parent.
+sys.path.insert(0, str(Path(__file__).parent))
 
-@dataclass
-class Letters:
-    """Part i is a file with the i-th letter of a word; what was made is counted."""
-
-    word: str
-    made: list[int] = field(default_factory=list)
-    fails_at: int | None = None
-
-    @property
-    def inputs(self):
-        return {"data": self.word}
-
-    @property
-    def sizes(self):
-        return [1] * len(self.word)
-
-    def machine(self):
-        return computing()
-
-    def make(self, number, folder, *, advance):
-        (folder / "letter.txt").write_text(self.word[number])
-        if number == self.fails_at:
-            raise KeyboardInterrupt
-        self.made.append(number)
-        advance(1)
-
-
-@dataclass(frozen=True)
-class LettersWork:
-    word: str = "seven77"
-
-    def open(self):
-        return Letters(self.word)
+from letters import LettersWork
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_a_part_of_another_run_or_another_number_is_never_joined(job, letters, t
     assert word(job, again) == "seven77"
 
 
-@pytest.mark.parametrize("name", ["data", "code", "torch", "threads"])
+@pytest.mark.parametrize("name", ["data", "code", "threads"])
 def test_a_process_that_would_make_other_parts_is_refused(job, name):
     elsewhere = replace(job, traits={**job.traits, name: "another"})
     with pytest.raises(UserError, match=rf"a1b2: .* \({name}: found .*, expected another\)"):

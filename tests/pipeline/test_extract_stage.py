@@ -93,3 +93,13 @@ def test_a_video_that_changed_between_shares_is_decoded_again(root, folder, monk
     assert run(root, *words, "--shard", "1/2").exit_code == 0
     assert run(root, "--manifest", "videos", "--out", "whole").exit_code == 0
     assert contents(folder / "frames") == contents(folder / "whole")
+
+
+def test_what_changes_rounding_keeps_no_shares_of_films_apart(root, folder, monkeypatch):
+    monkeypatch.setenv("CVG_STATE_DIR", str(folder / "state"))
+    words = ["--manifest", "videos", "--workers", "1", "--out", "frames"]
+    for share, processor in (("1/2", "one"), ("2/2", "another")):
+        monkeypatch.setattr("cvg.training.runtime._processor", lambda _, name=processor: name)
+        result = run(root, *words, "--shard", share)
+        assert result.exit_code == 0, result.output
+    assert FrameStore.open(folder / "frames").num_frames("train") == 62

@@ -156,6 +156,18 @@ def test_a_share_of_other_values_waits_for_its_own(command, whole, tmp_path):
     assert contents(tmp_path / "out") == whole
 
 
+def test_shares_of_processors_that_round_otherwise_are_never_joined(
+    command, whole, tmp_path, monkeypatch
+):
+    command(shard="1/2")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("cvg.training.runtime._processor", lambda _: "another")
+        assert command(shard="2/2") == 20
+    assert not (tmp_path / "out").exists()
+    assert command(shard="2/2") == 20
+    assert contents(tmp_path / "out") == whole
+
+
 def test_shares_that_begin_anew_would_remove_what_others_did(command):
     with pytest.raises(
         UserError, match=r"--fresh would remove .* run cvg tokenize --fresh without"
