@@ -4,15 +4,20 @@ On which machine, and whether again when one is lost, is Ray's affair.
 """
 
 import os
+import signal
+import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import cvg
 from cvg.errors import UserError
+from cvg.interrupts import SIGNALS
 from cvg.mapping.job import Job, make_part
 from cvg.progress import Steps
 
+SECONDS_TO_ANSWER = 10.0
 TRIES = 10  # of a part whose process or machine is lost
 
 
@@ -30,18 +35,9 @@ def run_with_ray(job: Job, numbers: Sequence[int], *, address: str | None, steps
             task raised this.
     """
     ray = _ray()
-    # Nothing is reported to anyone; where the user has said otherwise, it stays so.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        ray.init(
-            address=address,
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            configure_logging=False,
-            runtime_env={"env_vars": _environment(job)},
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"Ray at {address or 'this machine'}: cannot be used ({error})") from error
+    if address is not None:
+        _refuse_silent(address)
+    _begin(ray, job, address)
     try:
         task = ray.remote(make_part).options(max_retries=TRIES, **_resources(job))
         waiting = [task.remote(job, number) for number in numbers]
@@ -68,6 +64,41 @@ def _ray() -> Any:
             "all machines of the cluster"
         ) from error
     return ray
+
+
+def _begin(ray: Any, job: Job, address: str | None) -> None:
+    """Join the cluster, or start one here."""
+    # Nothing is reported to anyone; where the user has said otherwise, it stays so.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            configure_logging=False,
+            runtime_env={"env_vars": _environment(job)},
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"Ray at {address or 'this machine'}: cannot be used ({error})") from error
+    # Those that Ray installs abort the process.
+    with suppress(ValueError):  # Only the main thread has any.
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _refuse_silent(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself would wait for it without end."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not (colon and port.isdigit()):
+        return  # a word of Ray's own, such as `auto`
+    try:
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        raise UserError(
+            f"--ray-address {address}: nothing answers there ({error}); expected the head of a "
+            "Ray cluster, as `ray start --head` prints it"
+        ) from error
 
 
 def _resources(job: Job) -> dict[str, int]:

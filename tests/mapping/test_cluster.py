@@ -1,6 +1,8 @@
 """What is said where Ray is not to be had; that it works is shown by `make scale`."""
 
+import socket
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,3 +18,15 @@ def test_without_ray_it_is_said_how_to_get_it(job, monkeypatch):
         Steps("letters", total=7) as steps,
     ):
         run_with_ray(job, range(7), address=None, steps=steps)
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once(job, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with (
+        pytest.raises(UserError, match=rf"--ray-address {address}: nothing answers there"),
+        Steps("letters", total=7) as steps,
+    ):
+        run_with_ray(job, range(7), address=address, steps=steps)

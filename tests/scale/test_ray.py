@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -105,3 +106,18 @@ def test_ray_on_this_machine_gives_the_bytes_of_one_process(inputs, local):
     pytest.importorskip("ray")
     assert start(inputs, "alone", "--launcher", "ray").wait() == 0
     assert contents(inputs / "alone/codes") == local
+
+
+def test_a_signal_ends_it_in_order_and_one_process_goes_on(inputs, local):
+    pytest.importorskip("ray")
+    process = start(inputs, "stopped", "--launcher", "ray")
+    until = time.monotonic() + 300
+    while parts(inputs, "stopped") < 10:
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 128 + signal.SIGTERM
+    assert 10 <= parts(inputs, "stopped") < 100
+    assert start(inputs, "stopped").wait() == 0
+    assert contents(inputs / "stopped/codes") == local
