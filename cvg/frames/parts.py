@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,6 +47,7 @@ class Extraction:
     """Decodes the videos of a manifest, some at a time.
 
     Attributes:
+        inputs: the hash of rows and files.
         sizes: videos of each part.
     """
 
@@ -60,19 +60,11 @@ class Extraction:
         self._entries = read_manifest(
             manifest, folder_files=params.folder_files, follow_links=params.follow_links
         ).entries
+        self.inputs = {"data": _digest(self._entries)}
         self._params, self._workers = params, workers
         total = len(self._entries)
         self._size = min(MOST_VIDEOS, max(1, round(total / PARTS)))
         self.sizes = [min(self._size, total - first) for first in range(0, total, self._size)]
-
-    @cached_property
-    def inputs(self) -> dict[str, str]:
-        """Hash what is decoded: rows, and sizes and times of their files; no content is read."""
-        digest = hashlib.sha256()
-        for entry in self._entries:
-            files = [_state(path) for path in (entry.path, entry.actions, entry.map)]
-            digest.update(f"{entry} {files}\n".encode(errors="surrogateescape"))
-        return {"data": digest.hexdigest()}
 
     def machine(self) -> dict[str, Any]:
         """Give what of this machine shapes a film."""
@@ -112,6 +104,15 @@ def films_of_parts(
             yield order, _film(described, arrays, row)
 
 
+def _digest(entries: Sequence[Entry]) -> str:
+    """Hash what is decoded: rows, and sizes and times of their files; no content is read."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        files = [_state(path) for path in (entry.path, entry.actions, entry.map)]
+        digest.update(f"{entry} {files}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
 def _state(path: Path | None) -> tuple[int, int] | None:
     """Give size and time of a file or folder; None where there is none."""
     try:
@@ -145,7 +146,7 @@ def _film(
         return UnusableError(SkipCode(unusable["code"]), unusable["reason"])
     notes = [Note(**note | {"code": NoteCode(note["code"])}) for note in described["notes"]]
     return Film(
-        **described | {"cuts": tuple(described["cuts"]), "notes": tuple(notes)},
+        **dict(described) | {"cuts": tuple(described["cuts"]), "notes": tuple(notes)},
         times_s=arrays[f"{row}.times_s"],
         changes=arrays[f"{row}.changes"],
         actions=arrays.get(f"{row}.actions"),

@@ -21,15 +21,17 @@ RECORD = "part.json"
 
 @runtime_checkable
 class Opened(Protocol):
-    """Work whose inputs are open, in the process that makes parts of it.
+    """Work whose inputs are open, in the process that makes parts of it."""
 
-    Attributes:
-        inputs: hashes of what it reads; `data` is that of the frames or codes.
-        sizes: of each part, in steps of progress; their number is that of the parts.
-    """
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """Give the hashes of what it reads; `data` is that of the videos or frames."""
+        ...
 
-    inputs: Mapping[str, str]
-    sizes: Sequence[int]
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Give the size of each part, in steps of progress; their number is that of the parts."""
+        ...
 
     def machine(self) -> Mapping[str, Any]:
         """Give what of the machine shapes the parts; where it differs, parts are not joined."""

@@ -4,6 +4,7 @@ import multiprocessing
 import signal
 from collections.abc import Sequence
 from concurrent.futures import as_completed
+from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -26,13 +27,10 @@ def run_in_pool(job: Job, numbers: Sequence[int], *, workers: int, steps: Steps)
         UserError: a child died, or raised this.
     """
     # Not forked: the threads of PyTorch do not survive it.
-    pool = ProcessPool(
-        min(workers, max(1, len(numbers))),
-        initializer=_prepare_child,
-        context=multiprocessing.get_context("spawn"),
-    )
+    context: Any = multiprocessing.get_context("spawn")  # the pool's types are narrower
+    pool = ProcessPool(min(workers, len(numbers)), initializer=_prepare_child, context=context)
     try:
-        futures = [pool.schedule(make_part, (job, number)) for number in numbers]
+        futures: list[Any] = [pool.schedule(make_part, (job, number)) for number in numbers]
         for future in as_completed(futures):
             steps.advance(future.result())
     except ProcessExpired as error:
