@@ -9,7 +9,7 @@
 #SBATCH --job-name=cvg
 #SBATCH --output=slurm-%A_%a.log
 #SBATCH --requeue
-#SBATCH --signal=USR1@60
+#SBATCH --signal=B:USR1@60
 set -eu
 
 # All tasks must compute on as many threads: another number may change the last bits of a result.
