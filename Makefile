@@ -7,7 +7,7 @@ NO_WEIGHTS := "warning: weights could not be fetched; the figures that need them
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults bench lint fix ui clean distclean
+.PHONY: help setup demo test faults scale bench lint fix ui clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -36,6 +36,10 @@ faults: setup  ## kill every stage a hundred times, fill its disk, and count wha
 
 bench: setup  ## measure everything that has a peer or a bound, one table (twenty minutes, alone)
 	$(BIN)/python -m benchmarks
+
+scale: setup  ## a Ray cluster of two nodes on this machine, one of them killed (needs cvg[ray])
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,ray]'
+	$(BIN)/python -m pytest -m scale
 
 lint: setup  ## check style, types and who imports whom
 	$(BIN)/ruff check .

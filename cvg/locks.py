@@ -47,6 +47,25 @@ def only_one(path: Path, *, busy: str) -> Iterator[None]:
 
 
 @contextmanager
+def if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock file `path` where no other process does; say whether it is held.
+
+    Raises:
+        OSError: the file cannot be written, or its file system knows no locks.
+    """
+    try:
+        file = _lock(path)
+    except BlockingIOError:
+        yield False
+        return
+    with file:
+        try:
+            yield True
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
 def one_writer(out: Path, *, stage: str) -> Iterator[None]:
     """Let one process at a time write an output, in whatever folder the others stand.
 

@@ -1,14 +1,17 @@
 """The stage that turns videos into stored frames."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.mapped import Launch, LauncherOption, MapStage, RayAddressOption, ShardOption
 from pipeline.stage import (
     PARAMS_PATH,
     ParamsOption,
     SetOption,
+    StageRun,
     WorkersOption,
     path_option,
     resolve_paths,
@@ -16,6 +19,7 @@ from pipeline.stage import (
 )
 
 if TYPE_CHECKING:
+    from cvg.frames.parts import ExtractWork
     from cvg.frames.report import ExtractReport
 
 MAX_LINES = 20
@@ -35,33 +39,77 @@ def extract(
     workers: WorkersOption = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
+    launcher: LauncherOption = "local",
+    shard: ShardOption = None,
+    ray_address: RayAddressOption = None,
 ) -> None:
     """Decode videos once, resize, split and store the frames."""
-    from cvg.frames import extract as frames
-    from cvg.frames.store import FrameStore
     from cvg.videos.pool import available_cores
 
     paths = resolve_paths("extract", {"out": out}, overrides=overrides)
-    with stage_run(
-        "extract",
-        sections=["seed", "extract"],
+    place, workers = paths["out"], workers or available_cores()
+    sections = ["seed", "extract"]
+    if shard is None and launcher == "local":
+        # Films go straight into the store, for parts on disk would take its room twice.
+        with stage_run(
+            "extract",
+            sections=sections,
+            params_path=params_path,
+            overrides=overrides,
+            out=place,
+        ) as run:
+            _extract(run, manifest, place, workers)
+        return
+
+    def work(run: StageRun) -> "ExtractWork":
+        from cvg.frames.parts import ExtractWork
+
+        return ExtractWork(
+            manifest=_manifest(run, manifest).resolve(),
+            params=run.params.extract,
+            workers=1 if launcher == "ray" else workers,
+        )
+
+    stage = MapStage(
+        name="extract",
+        sections=sections,
         params_path=params_path,
         overrides=overrides,
-        out=paths["out"],
-    ) as run:
-        report = frames.extract(
-            manifest or Path(run.params.extract.manifest),
-            out=paths["out"],
-            params=run.params.extract,
-            seed=run.params.seed,
-            workers=workers or available_cores(),
-        )
-        _print_account(report)
-        for name in ARTIFACTS:
-            run.tracker.log_artifact(paths["out"] / name)
-        digest = FrameStore.open(paths["out"]).digest
-        run.tracker.log_dataset("frames", digest=digest, path=paths["out"])
-        run.conclude(paths["out"], _figures(report))
+        out=place,
+        marker="store.json",
+        work=work,
+        join=lambda run, _, parts: _extract(run, manifest, place, workers, parts),
+    )
+    stage.run(Launch(launcher=launcher, workers=1, shard=shard, ray_address=ray_address))
+
+
+def _manifest(run: StageRun, given: Path | None) -> Path:
+    return given or Path(run.params.extract.manifest)
+
+
+def _extract(
+    run: StageRun,
+    manifest: Path | None,
+    out: Path,
+    workers: int,
+    parts: Sequence[Path] | None = None,
+) -> None:
+    from cvg.frames import extract as frames
+    from cvg.frames.store import FrameStore
+
+    report = frames.extract(
+        _manifest(run, manifest),
+        out=out,
+        params=run.params.extract,
+        seed=run.params.seed,
+        workers=workers,
+        parts=parts,
+    )
+    _print_account(report)
+    for name in ARTIFACTS:
+        run.tracker.log_artifact(out / name)
+    run.tracker.log_dataset("frames", digest=FrameStore.open(out).digest, path=out)
+    run.conclude(out, _figures(report))
 
 
 def _figures(report: "ExtractReport") -> dict[str, float]:

@@ -1,14 +1,24 @@
 """Stage: held-out context, conditions and models -> videos; or the videos that someone asks for."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cvg.errors import UserError
+from pipeline.mapped import (
+    Launch,
+    LauncherOption,
+    MapStage,
+    PartWorkersOption,
+    RayAddressOption,
+    ShardOption,
+)
 from pipeline.stage import (
     PARAMS_PATH,
+    FreshOption,
     ParamsOption,
     SetOption,
     StageRun,
@@ -21,6 +31,7 @@ from pipeline.stage import (
 if TYPE_CHECKING:
     from cvg.sampling.generator import Generator, Request
     from cvg.sampling.models import Models
+    from cvg.sampling.sample import Sampler, SampleWork
 
 ASKED = "What to make instead"
 
@@ -68,6 +79,11 @@ def sample(
         int | None, _asked("Videos of the same wish, each another one.", "--count", min=1)
     ] = None,
     seed: Annotated[int | None, _asked("Other numbers give other videos.", "--seed")] = None,
+    launcher: LauncherOption = "local",
+    workers: PartWorkersOption = 1,
+    shard: ShardOption = None,
+    ray_address: RayAddressOption = None,
+    fresh: FreshOption = False,
 ) -> None:
     """Continue held-out videos from their first frames and their conditions.
 
@@ -94,15 +110,25 @@ def sample(
         paths = resolve_paths(
             "sample", {"frames": frames, "codes": codes, **given_paths}, overrides=overrides
         )
-        with stage_run(
-            "sample",
+        stage = MapStage(
+            name="sample",
             sections=["seed", "sample"],
             params_path=params_path,
             overrides=overrides,
             out=paths["out"],
-        ) as run:
-            _sample_held_out(run, paths)
+            marker="samples.json",
+            work=lambda run: _work(run, paths),
+            join=lambda run, sampler, parts: _join(run, sampler, parts, paths),
+            warn=lambda sampler: sampler.warn(),
+        )
+        launch = Launch(launcher=launcher, workers=workers, shard=shard, ray_address=ray_address)
+        stage.run(launch, fresh=fresh)
         return
+    if shard is not None or launcher != "local" or workers > 1:
+        raise UserError(
+            "cvg sample: --shard, --launcher and --workers are for the held-out clips; videos of "
+            "one's own are made in this process"
+        )
     if out is None:
         names = ", ".join(name for name, value in asked.items() if value is not None)
         raise UserError(
@@ -124,25 +150,33 @@ def sample(
         _make_asked(run, paths, asked)
 
 
-def _sample_held_out(run: StageRun, paths: dict[str, Path]) -> None:
+def _work(run: StageRun, paths: dict[str, Path]) -> "SampleWork":
+    from cvg.sampling.sample import SampleWork
+
+    return SampleWork(
+        frames=paths["frames"].resolve(),
+        codes=paths["codes"].resolve(),
+        vqgan=paths["vqgan"].resolve(),
+        transformers=paths["transformer"].resolve(),
+        critic=paths["critic"].resolve() if run.params.sample.best_of > 1 else None,
+        settings=run.params.sample,
+        seed=run.params.seed,
+    )
+
+
+def _join(run: StageRun, sampler: "Sampler", parts: Sequence[Path], paths: dict[str, Path]) -> None:
     import numpy as np
 
     from cvg.files import replacing_folder
     from cvg.frames.samples import TRUTH, save_samples, true_clips
-    from cvg.frames.store import FrameStore
-    from cvg.sampling.models import open_codes
-    from cvg.sampling.sample import sample_clips
     from cvg.sampling.show import write_videos
 
-    settings = run.params.sample
-    models = _load(run, paths)
-    codes, frames = open_codes(paths["codes"], models), FrameStore.open(paths["frames"])
-    link_models(run, models, paths, codes=codes.digest)
-    samples = sample_clips(models, codes, frames, settings, seed=run.params.seed)
+    link_models(run, sampler.models, paths, codes=sampler.codes.digest)
+    samples, store = sampler.join(parts), sampler.frames
     with replacing_folder(paths["out"], marker="samples.json") as folder:
         save_samples(folder, samples)
-        np.save(folder / TRUTH, true_clips(frames, samples))
-        for path in write_videos(folder, samples, store=frames, fps=settings.fps):
+        np.save(folder / TRUTH, true_clips(store, samples))
+        for path in write_videos(folder, samples, store=store, fps=run.params.sample.fps):
             run.tracker.log_artifact(path, "samples")
     run.conclude(paths["out"], {"clips": len(samples.clips)})
 

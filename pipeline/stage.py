@@ -98,7 +98,12 @@ class StageRun:
 
     @contextmanager
     def workspace(
-        self, *, data: str, fresh: bool = False, **others: str | int | None
+        self,
+        *,
+        data: str,
+        machine: Mapping[str, Any] | None = None,
+        fresh: bool = False,
+        **others: str | int | None,
     ) -> Iterator["Workspace"]:
         """Give the folder of what an interrupted run with the same inputs left, and leaves.
 
@@ -106,19 +111,37 @@ class StageRun:
 
         Args:
             data: digest of what the stage reads.
+            machine: what of it shapes the result; None: all that changes rounding.
             fresh: remove what is there.
             others: what else changes the result, besides parameters, data, code and machine.
         """
         from cvg.training.workspace import Workspace
 
-        key = {
-            "params": dict(self.settings),
-            "data": data,
-            "runtime": self.runtime.traits(),
-            "others": others,
-        }
+        key = self._key(data, machine, others)
         with Workspace.open(self.name, key=key, fresh=fresh) as workspace:
             yield workspace
+
+    def shared_workspace(
+        self, *, data: str, machine: Mapping[str, Any], **others: str | int | None
+    ) -> "Workspace":
+        """Name the same folder for one of several processes that fill it together; it stays."""
+        from cvg.training.workspace import Workspace
+
+        return Workspace.named(self.name, key=self._key(data, machine, others))
+
+    def _key(
+        self,
+        data: str,
+        machine: Mapping[str, Any] | None,
+        others: Mapping[str, str | int | None],
+    ) -> dict[str, Any]:
+        """Give all but the code that shapes the result."""
+        return {
+            "params": dict(self.settings),
+            "data": data,
+            "runtime": dict(self.runtime.traits() if machine is None else machine),
+            "others": dict(others),
+        }
 
     def conclude(self, out: Path, figures: Mapping[str, float]) -> None:
         """Log the final figures, and say what was written."""
@@ -169,25 +192,55 @@ def stage_run(
     Raises:
         UserError: parameters are wrong, another process writes `out`, or memory ran out.
     """
-    from cvg.params import leaves, load_params
     from cvg.tracking import open_tracker
 
-    params = load_params(params_path, overrides or ())
-    flat = dict(leaves(params.model_dump()))
-    settings = _selected(flat, sections)
+    params, flat, settings = _read(params_path, overrides, sections)
+    with (
+        _ending_in_order(name, settings),
+        one_writer(out, stage=name),
+        open_tracker(name, params=settings, all_params=flat) as tracker,
+    ):
+        yield StageRun(name=name, params=params, settings=settings, tracker=tracker)
+
+
+@contextmanager
+def share_run(
+    name: str, *, sections: Sequence[str], params_path: Path, overrides: Sequence[str] | None
+) -> Iterator[StageRun]:
+    """Do what `stage_run` does, for one of several processes that do a stage together.
+
+    It writes no output, so it keeps nobody from writing it, and it is no run of the record.
+    """
+    from cvg.tracking import Tracker
+
+    params, _, settings = _read(params_path, overrides, sections)
+    with _ending_in_order(name, settings):
+        yield StageRun(name=name, params=params, settings=settings, tracker=Tracker(None))
+
+
+@contextmanager
+def _ending_in_order(name: str, settings: Mapping[str, Any]) -> Iterator[None]:
+    """End on signals and with the parent, and say what takes memory where it ran out."""
     with interruptible():
         if "DVC_STAGE" in os.environ or "CVG_END_WITH_PARENT" in os.environ:
             end_with_parent()
-        with (
-            one_writer(out, stage=name),
-            open_tracker(name, params=settings, all_params=flat) as tracker,
-        ):
-            try:
-                yield StageRun(name=name, params=params, settings=settings, tracker=tracker)
-            except (MemoryError, RuntimeError) as error:  # RuntimeError is torch's
-                if is_out_of_memory(error):
-                    raise UserError(what_takes_memory(name, settings, error)) from error
-                raise
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:  # RuntimeError is torch's
+            if is_out_of_memory(error):
+                raise UserError(what_takes_memory(name, settings, error)) from error
+            raise
+
+
+def _read(
+    path: Path, overrides: Sequence[str] | None, sections: Sequence[str]
+) -> tuple["Params", dict[str, Any], dict[str, Any]]:
+    """Read the parameters: typed, all by their dotted names, and those of the sections alone."""
+    from cvg.params import leaves, load_params
+
+    params = load_params(path, overrides or ())
+    flat = dict(leaves(params.model_dump()))
+    return params, flat, _selected(flat, sections)
 
 
 def _selected(flat: Mapping[str, Any], sections: Sequence[str]) -> dict[str, Any]:

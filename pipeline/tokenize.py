@@ -1,17 +1,29 @@
 """Stage: frames and VQGAN -> codes."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+from pipeline.mapped import (
+    Launch,
+    LauncherOption,
+    MapStage,
+    PartWorkersOption,
+    RayAddressOption,
+    ShardOption,
+)
 from pipeline.stage import (
     PARAMS_PATH,
     FreshOption,
     ParamsOption,
     SetOption,
+    StageRun,
     path_option,
     resolve_paths,
-    stage_run,
 )
+
+if TYPE_CHECKING:
+    from cvg.vqgan.tokenize import Tokenizer, TokenizeWork
 
 
 def tokenize(
@@ -21,41 +33,49 @@ def tokenize(
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
     fresh: FreshOption = False,
+    launcher: LauncherOption = "local",
+    workers: PartWorkersOption = 1,
+    shard: ShardOption = None,
+    ray_address: RayAddressOption = None,
 ) -> None:
     """Turn every frame into its codes of all levels, once."""
     paths = resolve_paths(
         "tokenize", {"frames": frames, "vqgan": vqgan, "out": out}, overrides=overrides
     )
-    from cvg.codes.store import HEADER, CodeStore, move_codes
-    from cvg.files import replacing_folder
-    from cvg.frames.store import FrameStore
-    from cvg.vqgan.store import load_vqgan
-    from cvg.vqgan.tokenize import tokenize as write_codes
+    from cvg.codes.store import HEADER
 
-    with stage_run(
-        "tokenize",
+    def work(run: StageRun) -> "TokenizeWork":
+        from cvg.vqgan.tokenize import TokenizeWork
+
+        return TokenizeWork(
+            frames=paths["frames"].resolve(),
+            vqgan=paths["vqgan"].resolve(),
+            batch_size=run.params.tokenize.batch_size,
+        )
+
+    stage = MapStage(
+        name="tokenize",
         sections=["tokenize"],
         params_path=params_path,
         overrides=overrides,
         out=paths["out"],
-    ) as run:
-        store = FrameStore.open(paths["frames"])
-        model, vqgan_hash = load_vqgan(paths["vqgan"])
-        run.tracker.log_dataset("frames", digest=store.digest, path=paths["frames"])
-        run.tracker.log_model("vqgan", digest=vqgan_hash, path=paths["vqgan"])
-        with (
-            run.workspace(data=store.digest, fresh=fresh, vqgan=vqgan_hash) as workspace,
-            replacing_folder(paths["out"], marker=HEADER) as folder,
-        ):
-            figures = write_codes(
-                store,
-                model,
-                vqgan_hash=vqgan_hash,
-                folder=workspace.folder,
-                batch_size=run.params.tokenize.batch_size,
-                device=run.runtime.device,
-            )
-            move_codes(workspace.folder, folder)
-        digest = CodeStore.open(paths["out"]).digest
-        run.tracker.log_dataset("codes", digest=digest, path=paths["out"])
-        run.conclude(paths["out"], figures)
+        marker=HEADER,
+        work=work,
+        join=lambda run, tokenizer, parts: _join(run, tokenizer, parts, paths),
+    )
+    launch = Launch(launcher=launcher, workers=workers, shard=shard, ray_address=ray_address)
+    stage.run(launch, fresh=fresh)
+
+
+def _join(
+    run: StageRun, tokenizer: "Tokenizer", parts: Sequence[Path], paths: dict[str, Path]
+) -> None:
+    from cvg.codes.store import HEADER, CodeStore
+    from cvg.files import replacing_folder
+
+    run.tracker.log_dataset("frames", digest=tokenizer.inputs["data"], path=paths["frames"])
+    run.tracker.log_model("vqgan", digest=tokenizer.inputs["vqgan"], path=paths["vqgan"])
+    with replacing_folder(paths["out"], marker=HEADER) as folder:
+        figures = tokenizer.join(parts, folder)
+    run.tracker.log_dataset("codes", digest=CodeStore.open(paths["out"]).digest, path=paths["out"])
+    run.conclude(paths["out"], figures)

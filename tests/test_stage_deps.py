@@ -20,8 +20,10 @@ ALLOWED = {
     "cvg.files": "how bytes get to the disk, not which",
     "cvg.interrupts": "when a stage ends early, not what it gives",
     "cvg.locks": "who may write at a time",
+    "cvg.mapping": "who makes which part, not what is in it",
     "cvg.training.device": "where tensors live",
     "cvg.training.messages": "lines for people",
+    "pipeline.mapped": "who makes which part, not what is in it",
     "pipeline.stage": "opens parameters and the record; results are made elsewhere",
 }
 

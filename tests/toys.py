@@ -1,6 +1,7 @@
 """The smallest models, stores and parameters that can still be wrong."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -18,11 +19,13 @@ from cvg.critic.sight import Sight
 from cvg.critic.store import TrainedCritic
 from cvg.frames.store import FrameStore
 from cvg.frames.writer import FrameWriter
+from cvg.mapping.job import Opened
 from cvg.params import load_params
 from cvg.segments import Segment
 from cvg.transformer.model import Goal, Transformer, TransformerShape
 from cvg.vqgan.model import Vqgan, VqganShape
 from cvg.vqgan.quantizers import QuantizerShape
+from cvg.vqgan.tokenize import Tokenizer
 
 SIZE = 16  # pixels
 CODEBOOK = 12
@@ -175,6 +178,32 @@ def write_frames(folder: Path) -> FrameStore:
             writer.append(frames[part.first_frame : part.first_frame + part.num_frames])
             writer.add(part)
     return FrameStore.open(folder)
+
+
+def tokenized(
+    store: FrameStore,
+    vqgan: Vqgan,
+    folder: Path,
+    *,
+    vqgan_hash: str,
+    batch_size: int = 16,
+    device: str = "cpu",
+) -> dict[str, float]:
+    """Write the codes of a store into an existing folder; give the figures."""
+    tokenizer = Tokenizer(
+        store, vqgan, vqgan_hash=vqgan_hash, batch_size=batch_size, device=torch.device(device)
+    )
+    with TemporaryDirectory() as scratch:
+        return tokenizer.join(made(tokenizer, Path(scratch)), folder)
+
+
+def made(opened: Opened, folder: Path) -> list[Path]:
+    """Make all parts of some work into `folder`; give their folders."""
+    parts = [folder / f"{number}" for number in range(len(opened.sizes))]
+    for number, part in enumerate(parts):
+        part.mkdir()
+        opened.make(number, part, advance=lambda _: None)
+    return parts
 
 
 VOCABULARY = Vocabulary(

@@ -5,14 +5,11 @@ shard_frames, (i + 1) * shard_frames) as `codes-00000.safetensors`, one array a 
 smallest integer type that holds them, and beside them one array for each track: what else is known
 of every frame, such as its map. `index.parquet` lists the segments, `codebooks.safetensors`
 the codebook vectors, `codes.json` all that a reader must know, with a checksum of each file.
-While codes are written, `progress.json` keeps the checksums of the full shards, so that an
-interrupted run loses less than a shard.
 """
 
 import hashlib
 import json
-import shutil
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,14 +22,12 @@ from cvg.codes.layout import Grid
 from cvg.errors import UserError
 from cvg.files import read_json, save_arrays, sha256_file, write_json
 from cvg.segments import Segment, Split, read_segments, write_segments
-from cvg.training.messages import warn
 
 FORMAT = 2
 SHARD_FRAMES = 16_384
 INDEX = "index.parquet"
 CODEBOOKS = "codebooks.safetensors"
 HEADER = "codes.json"
-PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +48,9 @@ class CodeTrack:
 class CodeWriter:
     """Streams codes into a folder and holds at most one shard; call `finish` at the end.
 
-    It goes on after the full shards that an interrupted writer left in the folder.
-
     Attributes:
         shard_frames: frames of a shard; the last may hold fewer.
-        num_frames: number of the next frame; at the start that of the first frame to be made.
+        num_frames: number of the next frame.
     """
 
     def __init__(
@@ -67,39 +60,29 @@ class CodeWriter:
         grids: tuple[Grid, ...],
         tracks: tuple[CodeTrack, ...] = (),
         shard_frames: int = SHARD_FRAMES,
-        key: str = "",
     ) -> None:
-        """Write into `folder`; shards that cannot be gone on with are removed, and that is said.
+        """Write into `folder`.
 
         Args:
-            folder: an existing folder, empty or left by another writer.
+            folder: an existing empty folder.
             grids: of all levels, coarse to fine.
             tracks: what else every frame has.
             shard_frames: frames of a shard, at least 1.
-            key: names what made the codes. Shards of another key, of other grids, other tracks or
-                another size are not gone on with.
         """
         self.shard_frames = shard_frames
         self._folder = folder
         self._grids = grids
-        self._settings = {
-            "format": FORMAT,
-            "key": key,
-            "grids": [asdict(grid) for grid in grids],
-            "tracks": [asdict(track) | {"item_shape": [*track.item_shape]} for track in tracks],
-            "shard_frames": shard_frames,
-        }
+        self._tracks = tracks
         self._shard = {
             grid.level: np.empty(
-                (shard_frames, grid.rows, grid.columns), _smallest_type(grid.codebook_size)
+                (shard_frames, grid.rows, grid.columns), smallest_type(grid.codebook_size)
             )
             for grid in grids
         } | {
             track.name: np.empty((shard_frames, *track.item_shape), track.dtype) for track in tracks
         }
-        self._sha256 = _whole_shards(folder, self._settings)
-        _remove_others(folder, self._sha256)
-        self.num_frames = len(self._sha256) * shard_frames
+        self._sha256: dict[str, str] = {}
+        self.num_frames = 0
 
     def append(self, codes: Mapping[str, np.ndarray]) -> None:
         """Add the next frames: codes `[frames, rows, columns]` a level, and each track's numbers.
@@ -121,8 +104,6 @@ class CodeWriter:
             done += length
             if row + length == self.shard_frames:
                 self._write_shard(self.shard_frames)
-                progress = {**self._settings, "sha256": self._sha256}
-                write_json(self._folder / PROGRESS, progress)
 
     def finish(
         self, segments: Iterable[Segment], *, vqgan_hash: str, codebooks: Mapping[str, np.ndarray]
@@ -137,8 +118,10 @@ class CodeWriter:
         header = {
             "format": FORMAT,
             "vqgan": vqgan_hash,
-            "grids": self._settings["grids"],
-            "tracks": self._settings["tracks"],
+            "grids": [asdict(grid) for grid in self._grids],
+            "tracks": [
+                asdict(track) | {"item_shape": [*track.item_shape]} for track in self._tracks
+            ],
             "shard_frames": self.shard_frames,
             "shards": list(self._sha256),
             "sha256": checksums | self._sha256,
@@ -149,19 +132,6 @@ class CodeWriter:
         name = _shard_name(len(self._sha256))
         save_arrays(self._folder / name, {key: array[:count] for key, array in self._shard.items()})
         self._sha256[name] = sha256_file(self._folder / name)
-
-
-def move_codes(source: Path, target: Path) -> None:
-    """Move a finished folder of codes into another; what else is in `source` stays.
-
-    Args:
-        source: a folder in which `CodeWriter` has finished.
-        target: an existing empty folder, on any disk.
-    """
-    header = read_json(source / HEADER)
-    # From the end, so that the shards which an interruption leaves behind can be gone on with.
-    for name in (HEADER, INDEX, CODEBOOKS, *reversed(header["shards"])):
-        shutil.move(source / name, target / name)
 
 
 @dataclass(frozen=True)
@@ -293,39 +263,8 @@ def _shard_name(number: int) -> str:
     return f"codes-{number:05d}.safetensors"
 
 
-def _whole_shards(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Give the checksums of the shards that can be gone on with: from the first, without a gap."""
-    if not (folder / PROGRESS).exists():
-        return {}
-    try:
-        progress = read_json(folder / PROGRESS)
-    except UserError:
-        warn(f"{folder / PROGRESS}: damaged; all frames are done again")
-        return {}
-    if {name: progress.get(name) for name in settings} != settings:
-        warn(
-            f"{folder / PROGRESS}: found codes of another VQGAN, other frames or other settings, "
-            "expected those of this run; all frames are done again"
-        )
-        return {}
-    whole: dict[str, str] = {}
-    for name, expected in progress["sha256"].items():
-        path = folder / name
-        if not path.exists() or sha256_file(path) != expected:
-            warn(f"{path}: missing or damaged; it and the shards after it are done again")
-            break
-        whole[name] = expected
-    return whole
-
-
-def _remove_others(folder: Path, kept: Container[str]) -> None:
-    """Remove what a writer left besides the shards that are kept."""
-    for path in [folder / HEADER, *folder.glob("*codes-*.safetensors")]:
-        if path.name not in kept:
-            path.unlink(missing_ok=True)
-
-
-def _smallest_type(codebook_size: int) -> type[np.unsignedinteger]:
+def smallest_type(codebook_size: int) -> type[np.unsignedinteger]:
+    """Give the smallest type of numbers that holds the codes of a codebook."""
     return np.uint8 if codebook_size <= 256 else np.uint16
 
 

@@ -6,7 +6,7 @@ frames, whatever the length of the videos.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,10 +16,11 @@ from cvg.config import ExtractParams
 from cvg.errors import UserError
 from cvg.files import replacing_folder
 from cvg.frames.contact import write_contact_sheet
-from cvg.frames.film import Order, shoot
 from cvg.frames.intake import Intake, Part, Taken
 from cvg.frames.overview import write_overview
+from cvg.frames.parts import films_of_parts
 from cvg.frames.report import MOTION_EDGES, ExtractReport, UsedVideo, write_report
+from cvg.frames.shooting import Shot, shoot_all
 from cvg.frames.store import FrameStore
 from cvg.frames.writer import FrameWriter
 from cvg.progress import Steps
@@ -27,7 +28,6 @@ from cvg.segments import SPLITS, Segment, Split
 from cvg.videos.check import check_manifest
 from cvg.videos.location import UnusableError
 from cvg.videos.manifest import Entry, Manifest, read_manifest
-from cvg.videos.pool import run_in_order
 from cvg.videos.skips import Skip
 from cvg.videos.split import Rule, advice, check_sides, choose_rule, settle_sides
 
@@ -36,7 +36,13 @@ MAX_REASONS = 20
 
 
 def extract(
-    manifest_path: Path, *, out: Path, params: ExtractParams, seed: int, workers: int
+    manifest_path: Path,
+    *,
+    out: Path,
+    params: ExtractParams,
+    seed: int,
+    workers: int,
+    parts: Sequence[Path] | None = None,
 ) -> ExtractReport:
     """Decode, resize, split and store the videos of a manifest.
 
@@ -49,6 +55,7 @@ def extract(
         params: what is taken, at which size and rate, and the split.
         seed: which videos are held out, where whole videos are.
         workers: processes that decode; does not change the result.
+        parts: folders that `Extraction.make` has filled, for all rows; None decodes them here.
 
     Raises:
         UserError: the manifest cannot be read, too many videos cannot be used, or one side of the
@@ -73,7 +80,11 @@ def extract(
                 rule=rule,
                 last_starts=_last_starts(manifest.entries),
             )
-            skips = _take_all(manifest, intake, folder=folder, workers=workers)
+            if parts is None:
+                shots = _decoded(manifest, params, folder=folder, workers=workers)
+            else:
+                shots = films_of_parts(manifest.entries, params, parts)
+            skips = _take_all(manifest, intake, shots)
             if not intake.taken:
                 head = f"{manifest_path}: none of its {len(skips)} videos can be used:"
                 raise UserError(_with_reasons(head, skips))
@@ -104,33 +115,32 @@ def _last_starts(entries: Iterable[Entry]) -> Mapping[Path, float]:
     return starts
 
 
-def _take_all(manifest: Manifest, intake: Intake, *, folder: Path, workers: int) -> list[Skip]:
-    """Decode all rows and take what can be used; returns what cannot, with that of the manifest."""
-    params, skips = intake.params, list(manifest.skips)
-    films = run_in_order(
-        shoot,
-        _orders(manifest, params, folder),
-        workers=workers,
-        seconds=params.limits.seconds,
-        memory_mb=params.limits.memory_mb,
-    )
-    with closing(films), Steps("extract", total=len(manifest.entries)) as steps:
-        for order, film in films:
+def _decoded(
+    manifest: Manifest, params: ExtractParams, *, folder: Path, workers: int
+) -> Generator[Shot, None, None]:
+    """Decode all rows; what one leaves in scratch files is removed when the next is asked for."""
+    shots = shoot_all(manifest.entries, params, folder=folder, workers=workers)
+    with closing(shots):
+        for order, film in shots:
+            try:
+                yield order, film
+            finally:
+                order.discard()
+
+
+def _take_all(manifest: Manifest, intake: Intake, shots: Generator[Shot, None, None]) -> list[Skip]:
+    """Take what can be used of all rows; returns what cannot, with that of the manifest."""
+    skips = list(manifest.skips)
+    with closing(shots), Steps("extract", total=len(manifest.entries)) as steps:
+        for order, film in shots:
             try:
                 if isinstance(film, UnusableError):
                     raise film
                 intake.take(order, film)
             except UnusableError as error:
                 skips.append(order.entry.skip(error.code, error.reason))
-            finally:
-                order.discard()
             steps.advance(note=order.entry.name)
     return sorted(skips, key=lambda skip: (skip.row or 0, skip.file))
-
-
-def _orders(manifest: Manifest, params: ExtractParams, folder: Path) -> Iterator[Order]:
-    for number, entry in enumerate(manifest.entries):
-        yield Order(entry=entry, params=params, scratch=folder / f"scratch-{number}.frames")
 
 
 def _index(

@@ -77,6 +77,11 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         )
 
 
+def saved_digest(folder: Path) -> str:
+    """Give the hash of a saved model, weights and configuration, as it was written with them."""
+    return read_json(folder / CONFIG)[DIGEST]
+
+
 def _digest(weights: Path, config: Mapping[str, Any]) -> str:
     # As it is after the way through JSON, which turns tuples into lists.
     text = json.dumps(json.loads(json.dumps(config)), sort_keys=True)

@@ -20,9 +20,15 @@ RUNS = ".runs"
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """A folder that belongs to one run at a time."""
+    """A folder that belongs to one run at a time.
+
+    Attributes:
+        folder: named by all that shapes the run.
+        key: what that is, besides the code.
+    """
 
     folder: Path
+    key: Mapping[str, Any]
 
     @classmethod
     @contextmanager
@@ -42,19 +48,39 @@ class Workspace:
         Raises:
             UserError: the folder cannot be written, or another process is at work in it.
         """
-        parent = state_root() / RUNS / stage
-        folder = parent / fingerprint(stage, key)
+        workspace = cls.named(stage, key=key)
+        folder = workspace.folder
         busy = f"{folder}: another {stage} with the same parameters and data is at work in it"
-        with only_one(parent / f"{folder.name}.lock", busy=busy):
+        with only_one(folder.with_name(f"{folder.name}.lock"), busy=busy):
             if fresh:
                 shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True, exist_ok=True)
-            # For people, and for `cvg explain`: what the name of the folder is made of.
-            described = parent / f"{folder.name}.json"
-            write_json(described, dict(key) | {"code": code_digest()})
-            yield cls(folder=folder)
+            workspace.make()
+            yield workspace
             shutil.rmtree(folder)
-            described.unlink()
+            workspace._description.unlink(missing_ok=True)
+
+    @classmethod
+    def named(cls, stage: str, *, key: Mapping[str, Any]) -> "Workspace":
+        """Name the folder of a run, for one of several processes that fill it together.
+
+        It is neither made nor locked, and it stays: a run that opens it later finds what they left.
+
+        Args:
+            stage: name of the stage.
+            key: as of `open`.
+        """
+        return cls(folder=state_root() / RUNS / stage / fingerprint(stage, key), key=key)
+
+    def make(self) -> None:
+        """Make the folder where it is not there, and say beside it what its name is made of."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._description.is_file():
+            write_json(self._description, dict(self.key) | {"code": code_digest()})
+
+    @property
+    def _description(self) -> Path:
+        """The file for people and for `cvg explain`."""
+        return self.folder.with_name(f"{self.folder.name}.json")
 
 
 def fingerprint(stage: str, key: Mapping[str, Any]) -> str:

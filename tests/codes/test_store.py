@@ -1,6 +1,5 @@
 """The code store: what goes in comes out; what is foreign or damaged is refused."""
 
-import shutil
 import tracemalloc
 
 import numpy as np
@@ -9,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cvg.codes.layout import Grid
-from cvg.codes.store import CodeStore, CodeWriter, move_codes
+from cvg.codes.store import CodeStore, CodeWriter
 from cvg.errors import UserError
 from cvg.files import read_json, write_json
 
@@ -158,116 +157,6 @@ def test_levels_of_different_length_are_a_mistake_of_the_program(toys, tmp_path)
         CodeWriter(tmp_path, grids=toys.GRIDS).append(codes)
 
 
-def begin(toys, folder, *, grids=None, shard_frames=10, key="toy"):
-    folder.mkdir(exist_ok=True)
-    return CodeWriter(folder, grids=grids or toys.GRIDS, shard_frames=shard_frames, key=key)
-
-
-def go_on(toys, writer, *, stop=None, step=7):
-    """Append the toy codes from the writer's next frame on, and finish without a `stop`."""
-    codes, total = toys.all_codes(sum(toys.LENGTHS)), sum(toys.LENGTHS)
-    for first in range(writer.num_frames, stop or total, step):
-        last = min(first + step, stop or total)
-        writer.append({level: array[first:last] for level, array in codes.items()})
-    if stop is None:
-        writer.finish(toys.segments(aligned=True), vqgan_hash="toy", codebooks=toys.codebooks())
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-@pytest.fixture
-def whole(toys, tmp_path):
-    go_on(toys, begin(toys, tmp_path / "whole"))
-    return contents(tmp_path / "whole")
-
-
-@pytest.mark.parametrize("step", [1, 7, 25])
-@pytest.mark.parametrize("stop", [1, 9, 10, 11, 20, 39, 40, 41, 42])
-def test_an_interrupted_writer_is_gone_on_with(toys, whole, tmp_path, stop, step):
-    folder = tmp_path / "codes"
-    first = begin(toys, folder)
-    go_on(toys, first, stop=stop, step=step)
-    assert first.num_frames == stop
-    second = begin(toys, folder)
-    assert second.num_frames == stop // 10 * 10
-    go_on(toys, second, step=step)
-    assert contents(folder) == whole
-
-
-def test_a_finished_folder_can_be_finished_again(toys, whole, tmp_path):
-    folder = tmp_path / "whole"
-    writer = begin(toys, folder)
-    assert writer.num_frames == 40
-    assert not (folder / "codes.json").exists()
-    go_on(toys, writer)
-    assert contents(folder) == whole
-
-
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(bytes(data))
-
-
-def forget(path):
-    """Take the shard out of the record of what is done."""
-    progress = read_json(path.parent / "progress.json")
-    del progress["sha256"][path.name]
-    write_json(path.parent / "progress.json", progress)
-
-
-@pytest.mark.parametrize("number", [0, 1, 3])
-@pytest.mark.parametrize("spoil", [flip, lambda path: path.unlink()])
-def test_a_spoilt_shard_and_all_after_it_are_done_again(
-    toys, whole, tmp_path, capsys, number, spoil
-):
-    folder = tmp_path / "codes"
-    go_on(toys, begin(toys, folder), stop=42)
-    name = f"codes-{number:05d}.safetensors"
-    spoil(folder / name)
-    writer = begin(toys, folder)
-    assert writer.num_frames == number * 10
-    assert f"{name}: missing or damaged; it and the shards after it" in capsys.readouterr().err
-    assert len(list(folder.glob("*codes-*"))) == number
-    go_on(toys, writer)
-    assert contents(folder) == whole
-
-
-def test_a_shard_without_a_record_and_a_partial_file_are_removed(toys, whole, tmp_path, capsys):
-    folder = tmp_path / "codes"
-    go_on(toys, begin(toys, folder), stop=40)
-    forget(folder / "codes-00003.safetensors")
-    (folder / ".codes-00004.partial-1.safetensors").write_bytes(b"half")
-    writer = begin(toys, folder)
-    assert writer.num_frames == 30
-    assert not capsys.readouterr().err
-    go_on(toys, writer)
-    assert contents(folder) == whole
-
-
-def test_a_damaged_record_starts_anew(toys, whole, tmp_path, capsys):
-    folder = tmp_path / "codes"
-    go_on(toys, begin(toys, folder), stop=40)
-    (folder / "progress.json").write_text("{", encoding="utf-8")
-    writer = begin(toys, folder)
-    assert writer.num_frames == 0
-    assert "progress.json: damaged; all frames are done again" in capsys.readouterr().err
-    go_on(toys, writer)
-    assert contents(folder) == whole
-
-
-@pytest.mark.parametrize("change", ["key", "shard_frames", "grids"])
-def test_codes_of_other_settings_are_not_gone_on_with(toys, tmp_path, capsys, change):
-    other = {"key": "other", "shard_frames": 5, "grids": toys.GRIDS[::-1]}[change]
-    go_on(toys, begin(toys, tmp_path / "codes"), stop=40)
-    writer = begin(toys, tmp_path / "codes", **{change: other})
-    assert writer.num_frames == 0
-    assert "expected those of this run; all frames are done again" in capsys.readouterr().err
-    assert not list((tmp_path / "codes").glob("codes-*"))
-
-
 def test_memory_does_not_grow_with_the_number_of_shards(toys, tmp_path):
     grid = Grid(level="top", rows=16, columns=16, codebook_size=1000)
     codes = np.zeros((64, 16, 16), np.int64)
@@ -275,7 +164,8 @@ def test_memory_does_not_grow_with_the_number_of_shards(toys, tmp_path):
     for shards in (2, 20):
         folder = tmp_path / f"{shards}"
         tracemalloc.start()
-        writer = begin(toys, folder, grids=(grid,), shard_frames=256)
+        folder.mkdir()
+        writer = CodeWriter(folder, grids=(grid,), shard_frames=256)
         for _ in range(shards * 4):
             writer.append({"top": codes})
         writer.finish([toys.segment(0, 0, 9)], vqgan_hash="toy", codebooks=toys.codebooks())
@@ -303,7 +193,8 @@ def test_the_digest_is_that_of_the_content(toys, tmp_path):
             "segments": toys.segments(aligned=True),
             "codes": codes,
         } | changes
-        writer = begin(toys, tmp_path / name)
+        (tmp_path / name).mkdir()
+        writer = CodeWriter(tmp_path / name, grids=toys.GRIDS, shard_frames=10)
         writer.append(values["codes"])
         writer.finish(
             values["segments"],
@@ -323,31 +214,3 @@ def test_the_digest_is_that_of_the_content(toys, tmp_path):
     }
     assert len(digests) == 5
     assert digest("again") in digests
-
-
-def test_finished_codes_move_without_the_record_of_progress(toys, whole, tmp_path):
-    target = tmp_path / "target"
-    target.mkdir()
-    move_codes(tmp_path / "whole", target)
-    assert contents(target) == {n: data for n, data in whole.items() if n != "progress.json"}
-    assert [path.name for path in (tmp_path / "whole").iterdir()] == ["progress.json"]
-
-
-def test_an_interrupted_move_leaves_shards_to_go_on_with(toys, whole, tmp_path, monkeypatch):
-    target = tmp_path / "target"
-    target.mkdir()
-    move, moved = shutil.move, []
-
-    def interrupted(source, place):
-        if source.name == "codes-00002.safetensors":
-            raise KeyboardInterrupt
-        moved.append(move(source, place))
-
-    monkeypatch.setattr("shutil.move", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        move_codes(tmp_path / "whole", target)
-    assert moved
-    writer = begin(toys, tmp_path / "whole")
-    assert writer.num_frames == 30
-    go_on(toys, writer)
-    assert contents(tmp_path / "whole") == whole

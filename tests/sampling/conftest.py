@@ -36,11 +36,8 @@ def transformers():
 @pytest.fixture(scope="session")
 def folders(transformers, tmp_path_factory):
     """Frames, the VQGAN, its codes, and transformers of random weights: the root, and the store."""
-    import torch
-
     from cvg.transformer.store import save_transformer
     from cvg.vqgan.store import load_vqgan, save_vqgan
-    from cvg.vqgan.tokenize import tokenize
 
     root = tmp_path_factory.mktemp("models")
     store = TOYS.write_frames(root / "frames")
@@ -48,8 +45,7 @@ def folders(transformers, tmp_path_factory):
         (root / name).mkdir(parents=True)
     save_vqgan(root / "vqgan", TOYS.toy_vqgan())
     vqgan, digest = load_vqgan(root / "vqgan")
-    device = torch.device("cpu")
-    tokenize(store, vqgan, vqgan_hash=digest, folder=root / "codes", batch_size=16, device=device)
+    TOYS.tokenized(store, vqgan, root / "codes", vqgan_hash=digest)
     for level, trained in transformers.items():
         save_transformer(root / "transformers" / level, replace(trained, vqgan_hash=digest))
     return root, store

@@ -1,6 +1,8 @@
 """From models on disk to sampled clips."""
 
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -8,13 +10,13 @@ import pytest
 from cvg.errors import UserError
 from cvg.frames.samples import true_clips
 from cvg.sampling.models import open_codes
-from cvg.sampling.sample import held_out_windows, sample_clips
+from cvg.sampling.sample import Sampler, held_out_windows
 from cvg.transformer.store import save_transformer
 from cvg.vqgan.store import load_vqgan, save_vqgan
 
 
 @pytest.fixture
-def sample(folders, load, settings):
+def sample(folders, load, settings, toys):
     """Sample the held-out clips, with changes."""
     root, store = folders
     models = load()
@@ -22,7 +24,9 @@ def sample(folders, load, settings):
     def make(*, seed=0, **changes):
         codes = open_codes(root / "codes", models)
         changed = settings.model_copy(update=changes)
-        return sample_clips(models, codes, store, changed, seed=seed)
+        sampler = Sampler(models, codes, store, changed, seed=seed, hashes={})
+        with TemporaryDirectory() as scratch:
+            return sampler.join(toys.made(sampler, Path(scratch)))
 
     return make
 

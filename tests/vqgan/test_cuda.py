@@ -7,7 +7,6 @@ from cvg.codes.store import CodeStore
 from cvg.training.checkpoint import Checkpoints
 from cvg.training.loop import Surroundings
 from cvg.training.runtime import Runtime
-from cvg.vqgan.tokenize import tokenize
 from cvg.vqgan.train import train_vqgan
 
 pytestmark = pytest.mark.gpu
@@ -56,12 +55,12 @@ def test_training_runs_and_is_taken_up_again(store, params, tmp_path, quantizer,
         assert torch.equal(tensor, again.vqgan.state_dict()[name]), name
 
 
-def test_codes_are_those_of_the_cpu_but_for_ties(store, vqgan, tmp_path):
+def test_codes_are_those_of_the_cpu_but_for_ties(toys, store, vqgan, tmp_path):
     found = {}
     for device in (torch.device("cpu"), DEVICE):
         folder = tmp_path / device.type
         folder.mkdir()
-        tokenize(store, vqgan, vqgan_hash="toy", folder=folder, batch_size=8, device=device)
+        toys.tokenized(store, vqgan, folder, vqgan_hash="toy", device=device.type)
         codes = CodeStore.open(folder)
         found[device.type] = [
             codes.window(segment, 0, segment.num_frames) for segment in codes.segments("train")
