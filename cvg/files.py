@@ -58,6 +58,7 @@ def replacing_folder(path: Path, *, marker: str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_left(path.parent, f".{path.name}.partial-", "")
     temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    old = temporary.with_name(f"{temporary.name}-old")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     with _owned(temporary):
@@ -65,10 +66,14 @@ def replacing_folder(path: Path, *, marker: str) -> Iterator[Path]:
             yield temporary
             with deferred():  # Between the two, there would be neither the old nor the new.
                 if path.exists():
-                    shutil.rmtree(path)
+                    # Not removed where it is: a kill in between would leave a part of it there.
+                    path.replace(old)
                 temporary.replace(path)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if old.exists() and not path.exists():  # The new one could not take the place.
+                old.replace(path)
+            for left in (temporary, old):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager

@@ -133,21 +133,43 @@ def test_a_signal_comes_not_between_the_old_folder_and_the_new(tmp_path, monkeyp
     out = tmp_path / "out"
     with replacing_folder(out, marker="m") as folder:
         (folder / "m").write_text("old")
-    remove = shutil.rmtree
+    replace = Path.replace
 
-    def interrupted(path, **options):
-        remove(path, **options)
+    def interrupted(path, target):
+        replace(path, target)
         if path == out:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def replace_it():
         with interruptible(), replacing_folder(out, marker="m") as folder:
             (folder / "m").write_text("new")
-            monkeypatch.setattr(shutil, "rmtree", interrupted)
+            monkeypatch.setattr(Path, "replace", interrupted)
 
     with pytest.raises(Interrupted):
         replace_it()
     assert (out / "m").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_where_the_new_folder_cannot_take_the_place_the_old_one_stays(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with replacing_folder(out, marker="m") as folder:
+        (folder / "m").write_text("old")
+    replace = Path.replace
+
+    def failing(path, target):
+        if target == out and (path / "m").read_text() == "new":
+            raise OSError(13, "denied")
+        replace(path, target)
+
+    def replace_it():
+        with replacing_folder(out, marker="m") as folder:
+            (folder / "m").write_text("new")
+            monkeypatch.setattr(Path, "replace", failing)
+
+    with pytest.raises(OSError, match="denied"):
+        replace_it()
+    assert (out / "m").read_text() == "old"
     assert list(tmp_path.iterdir()) == [out]
 
 

@@ -1,6 +1,7 @@
 """A process that dies at any call of a save leaves the state of before, or the new one."""
 
 import os
+import shutil
 from pathlib import Path
 
 import torch
@@ -23,7 +24,8 @@ CALLS = (
 def die_at(number, act):
     """Run `act` in a child that dies around its n-th call; give whether there were as many.
 
-    Even numbers die before a call, odd ones after it; a file is half written before it is whole.
+    Even numbers die before a call, odd ones after it; a file is half written before it is whole,
+    and a folder half removed before it is gone.
     """
     pid = os.fork()
     if pid == 0:
@@ -50,7 +52,17 @@ def die_at(number, act):
                 os._exit(9)
             whole(tensors, path)
 
+        whole_tree = shutil.rmtree
+
+        def half_tree(path, **options):
+            for file in sorted(Path(path).glob("*"))[:1]:
+                file.unlink()
+            if next(count) == number:
+                os._exit(9)
+            whole_tree(path, **options)
+
         checkpoint.save_file = half_first
+        files.shutil.rmtree = half_tree
         for owner, name in CALLS:
             setattr(owner, name, dying(getattr(owner, name)))
         status = 1
@@ -96,6 +108,7 @@ def test_a_file_and_a_folder_are_old_or_new_wherever_their_writing_was_cut_off(t
     def write(text):
         with files.replacing_folder(tmp_path / "out", marker="m") as folder:
             files.write_json(folder / "m", text)
+            files.write_json(folder / "other", text)
         files.write_json(tmp_path / "figures.json", text)
 
     number = 0
