@@ -58,6 +58,7 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _state.pending = None
 
 
 @contextmanager
