@@ -136,9 +136,9 @@ def joined() -> Iterator[None]:
         if launch.world_size() == 1 or not any(word in str(error) for word in LOST):
             raise
         raise UserError(
-            f"rank {launch.rank()} of {launch.world_size()}: another rank has ended, or did not "
-            f"answer within {_seconds():.0f} s ({SECONDS}). If one has said why, mend that; the "
-            "same command goes on from the last checkpoint. What was found: "
+            f"another of the {launch.world_size()} ranks has ended, or did not answer within "
+            f"{_seconds():.0f} s ({SECONDS}). If one has said why, mend that; the same "
+            "command goes on from the last checkpoint. What was found: "
             f"{str(error).splitlines()[0]}"
         ) from error
 

@@ -93,7 +93,7 @@ def test_an_unknown_strategy_is_refused(monkeypatch):
 def test_a_rank_that_is_gone_is_told_of_in_plain_words(monkeypatch, found):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
-    with pytest.raises(UserError, match="rank 1 of 2: another rank has ended"), joined():
+    with pytest.raises(UserError, match="another of the 2 ranks has ended"), joined():
         raise RuntimeError(found)
 
 
