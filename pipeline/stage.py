@@ -123,12 +123,11 @@ class StageRun:
             "runtime": self.runtime.traits(),
             "others": others,
         }
-        ranks = self.runtime.ranks
-        if not self.writes:
-            yield ranks.of_first(None)
-            return
-        with Workspace.open(self.name, key=key, fresh=fresh) as workspace:
-            yield ranks.of_first(workspace)
+        opened = Workspace.open(self.name, key=key, fresh=fresh) if self.writes else nullcontext()
+        with opened as own:
+            workspace = self.runtime.ranks.of_first(own)
+            assert workspace is not None  # The first rank has opened it.
+            yield workspace
 
     def conclude(self, out: Path, figures: Mapping[str, float]) -> None:
         """Log the final figures, and say what was written."""

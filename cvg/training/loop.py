@@ -208,7 +208,7 @@ class _Run:
         """Let the first rank write a checkpoint; say whether it is there."""
         if self.around.checkpoints is None:
             return False
-        state = self.strategy.whole(self._state())
+        state = self.strategy.kept(self._state())
         if not all(torch.isfinite(tensor).all() for tensor in tensors_of(state)):
             warn(
                 f"{self.job.label}: weights or averages after step {self.done} are not finite; "

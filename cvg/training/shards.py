@@ -55,14 +55,20 @@ class Shards(Replicas):
             for name, parameter in list(module.named_parameters(recurse=False)):
                 setattr(module, name, nn.Parameter(self.whole(parameter.detach())))
 
-    def whole(self, node: Any) -> Any:
-        """Gather all tensors that lie in parts; all ranks must call this."""
+    def whole(self, tensor: Tensor) -> Tensor:
+        """Gather a tensor that lies in parts; all ranks must call this."""
+        return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+    def kept(self, node: Any) -> Any:
+        """Gather one tensor after the other, to the memory of the first rank's processor."""
         if isinstance(node, DTensor):
-            return node.full_tensor()
+            gathered = node.full_tensor()
+            # Together, these may be more than a device can hold.
+            return gathered.new_empty(0) if self._ranks.number else gathered.cpu()
         if isinstance(node, dict):
-            return {key: self.whole(value) for key, value in node.items()}
+            return {key: self.kept(value) for key, value in node.items()}
         if isinstance(node, list | tuple):
-            return type(node)(self.whole(value) for value in node)
+            return type(node)(self.kept(value) for value in node)
         return node
 
     def placed(self, node: Any, *, like: Any) -> Any:

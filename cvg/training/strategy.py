@@ -41,8 +41,12 @@ class Replicas:
     def unite(self, model: nn.Module) -> None:
         """Give a model whole weights again, in place."""
 
-    def whole(self, node: Any) -> Any:
-        """Give a tensor, or a tree of dicts, lists and tuples, with all tensors whole."""
+    def whole(self, tensor: Tensor) -> Tensor:
+        """Give all of a tensor, on its device."""
+        return tensor
+
+    def kept(self, node: Any) -> Any:
+        """Give a tree of dicts, lists and tuples with whole tensors, for the first rank to keep."""
         return node
 
     def placed(self, node: Any, *, like: Any) -> Any:
