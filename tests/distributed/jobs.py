@@ -4,15 +4,19 @@ Writes into a folder, for each job: the weights of the first rank, and the hash 
 """
 
 import json
+import math
 import runpy
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from cvg import launch
 from cvg.codes.layout import layout_of
@@ -20,7 +24,7 @@ from cvg.critic.train import train_critic
 from cvg.finetuning.train import Settings, finetune
 from cvg.sampling.models import Models
 from cvg.training.group import joined
-from cvg.training.loop import Surroundings
+from cvg.training.loop import Job, StepResult, Surroundings, train
 from cvg.training.runtime import chosen_runtime
 from cvg.training.weights import hash_weights
 from cvg.transformer.store import TrainedTransformer
@@ -133,7 +137,39 @@ def tuning(method):
     return run
 
 
+def uneven(stores, around):
+    """The last rank has a clock that is fast, and alone meets a number that is not finite."""
+    torch.manual_seed(0)
+    model = nn.Linear(3, 3)
+    ranks, is_last = around.runtime.ranks, launch.rank() == launch.world_size() - 1
+
+    def train_step(step, part):
+        rows = torch.randn(4, 3, generator=TOYS.rng(10 * step + part))
+        loss = model(rows[ranks.share(4).rows]).square().mean()
+        return StepResult(loss=loss * (math.nan if is_last and step == 2 else 1.0), figures={})
+
+    def validate(averaged):
+        # Last bits of figures differ between devices; what follows from them must not.
+        value = averaged(torch.ones(1, 3)).square().mean().item()
+        return {"l2": value + launch.rank()}
+
+    params = PARAMS.vqgan.model_copy(
+        update={"max_minutes": 1.0, "steps": 8, "validate_every": 2, "patience": 3}
+    )
+    job = Job(label="uneven", model=model, train_step=train_step, validate=validate, objective="l2")
+    clock = time.monotonic
+
+    def fast():
+        return clock() * 1e4
+
+    with mock.patch("time.monotonic", fast if is_last else clock):
+        trained = train(job, params, around)
+    assert trained.stopped_by == "steps"
+    return [model], trained
+
+
 JOBS = {
+    "uneven": uneven,
     "raster": transformer("top"),
     "parallel": transformer("bottom", order="parallel", accumulate=2),
     "dropped": transformer("bottom", dropout=0.3),

@@ -12,7 +12,7 @@ JOBS = Path(__file__).with_name("jobs.py")
 # On one rank and on two, nothing is drawn apart.
 ALIKE = ("raster", "parallel", "vqgan", "restarts", "critic", "pixels", "teach", "reward")
 # Both ways sum in the same order.
-SAME_BITS = ("raster", "dropped", "vqgan", "restarts", "critic")
+SAME_BITS = ("uneven", "raster", "dropped", "vqgan", "restarts", "critic")
 # They do not: gradients are added up over two parts, or their norm is that of two halves.
 CLOSE = ("parallel", "clipped")
 
@@ -75,6 +75,11 @@ def test_weights_in_parts_give_the_same_bits(two, name):
 @pytest.mark.parametrize("name", CLOSE)
 def test_weights_in_parts_differ_by_rounding_alone_where_sums_have_another_order(two, name):
     assert largest_difference(two, name, two, f"{name}@fsdp2") < 1e-6
+
+
+def test_ranks_leave_out_a_batch_together_and_follow_one_clock(two):
+    assert sum(row.get("skipped_batches", 0) for row in rows(two, "uneven")) == 1
+    assert rows(two, "uneven")[-1]["step"] == 8
 
 
 def test_codes_were_restarted_at_all(two):
