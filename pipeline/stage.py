@@ -125,9 +125,8 @@ class StageRun:
         }
         opened = Workspace.open(self.name, key=key, fresh=fresh) if self.writes else nullcontext()
         with opened as own:
-            workspace = self.runtime.ranks.of_first(own)
-            assert workspace is not None  # The first rank has opened it.
-            yield workspace
+            folder = self.runtime.ranks.of_first(str(own.folder) if own else "")
+            yield Workspace(folder=Path(folder))
 
     def conclude(self, out: Path, figures: Mapping[str, float]) -> None:
         """Log the final figures, and say what was written."""

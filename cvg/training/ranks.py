@@ -57,7 +57,7 @@ class Ranks:
         return value
 
     def of_first(self, value: Value) -> Value:
-        """Give what the first rank has."""
+        """Give what the first rank has: JSON values, which need not agree."""
         return value
 
     def from_first(self, tensor: Tensor) -> Tensor:

@@ -55,9 +55,12 @@ def largest_difference(folder, name, others, other):
 
 @pytest.mark.parametrize("name", ALIKE)
 def test_two_ranks_train_what_one_does(one, two, name):
-    assert largest_difference(one, name, two, name) < 3e-5
+    # In the critics, some weights have next to no gradient, and Adam takes steps along its sign.
+    most = 3e-5 if name in ("critic", "pixels") else 2e-6
+    assert largest_difference(one, name, two, name) < most
     for ours, theirs in zip(rows(one, name), rows(two, name), strict=True):
-        assert ours == pytest.approx(theirs, rel=3e-4, abs=1e-6)
+        # The gains of a reward are small differences of large sums.
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-4 if name == "reward" else 1e-6)
 
 
 @pytest.mark.parametrize("name", [*ALIKE, *SAME_BITS, *CLOSE])
