@@ -3,7 +3,8 @@
 The transformer of the benchmark of sampling, on random codes in memory, with the same batch of
 eight clips for one process and for two (strong scaling). What two processes share of the machine
 besides (memory, caches, its cooling) is seen where both compute their half and average nothing.
-The time of averaging holds the wait for the slower of the two.
+The time of averaging holds the wait for the slower of the two. Time of a processor says the same on
+a machine that has other work to do.
 """
 
 import argparse
@@ -52,10 +53,10 @@ def steps(rounds: int, *, averages: bool) -> dict[str, list[float]]:
     shape = (BATCH, WINDOW, SIDE * SIDE)
     sequence = torch.randint(CODES, shape, generator=generator(0, "sequence"))
     sequence = sequence[ranks.share(BATCH).rows]
-    times: dict[str, list[float]] = {"step": [], "averaging": []}
+    times: dict[str, list[float]] = {"step": [], "processor": [], "averaging": []}
     for _ in range(rounds + 1):
         ranks.most(0)  # All begin together.
-        start = time.perf_counter()
+        start, processor = time.perf_counter(), time.process_time()
         cross_entropies(model(sequence, null(len(sequence))), sequence).mean().backward()
         before = time.perf_counter()
         if averages:
@@ -64,6 +65,7 @@ def steps(rounds: int, *, averages: bool) -> dict[str, list[float]]:
         optimizer.step()
         optimizer.zero_grad()
         times["step"].append(time.perf_counter() - start)
+        times["processor"].append(time.process_time() - processor)
     return {name: values[1:] for name, values in times.items()}  # The first one warms up.
 
 
@@ -87,6 +89,9 @@ def report(times: dict[str, dict[str, list[float]]]) -> None:
         others = {"peer": "alone", "peer_value": alone, "ratio": alone / median}
         rows.append(Row(name=kind, value=median, best=min(seconds), unit="s a step", **others))
     print_table(rows)
+    for kind in KINDS:
+        seconds = statistics.median(times[kind]["processor"])
+        print(f"{kind}: {seconds:.2f} s of a processor a step and process")
     averaging = statistics.median(times["together"]["averaging"])
     share = averaging / statistics.median(times["together"]["step"])
     megabytes = 4 * sum(parameter.numel() for parameter in build().parameters()) / 1e6
