@@ -73,9 +73,9 @@ def deferred() -> Iterator[None]:
         raise_pending()
 
 
-def is_pending() -> bool:
-    """Say whether a signal was kept."""
-    return _state.pending is not None
+def pending() -> int | None:
+    """Give the signal that was kept, if there is one."""
+    return _state.pending
 
 
 def raise_pending() -> None:

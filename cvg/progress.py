@@ -14,6 +14,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cvg import launch
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -26,7 +28,7 @@ class Steps:
         self.done = 0
         self.note = ""
         self._start = self._last_line = time.monotonic()
-        self._bar = _bar() if sys.stderr.isatty() else None
+        self._bar = _bar() if sys.stderr.isatty() and launch.is_first() else None
 
     def __enter__(self) -> "Steps":
         if self._bar is not None:
@@ -56,6 +58,8 @@ class Steps:
 
     def _print_line(self) -> None:
         self._last_line = time.monotonic()
+        if not launch.is_first():
+            return
         elapsed = self._last_line - self._start
         line = f"{self.label}: {self.done}/{self.total} in {elapsed:.0f} s"
         sys.stderr.write(line + (f", {self.note}" if self.note else "") + "\n")

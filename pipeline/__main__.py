@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from cvg import launch
 from cvg.errors import UserError
 from cvg.interrupts import Interrupted
 from pipeline import (
@@ -76,20 +77,28 @@ def main() -> None:
     except UserError as error:
         if debug:
             raise
-        typer.secho(f"error: {error}", fg="red", err=True)
+        _tell_of(f"{error}")
         sys.exit(2)
     except Interrupted as error:
-        typer.secho(
-            f"stopped by {error}; nothing that was finished is lost, and the same command goes on",
-            fg="yellow",
-            err=True,
-        )
+        if launch.is_first():
+            typer.secho(
+                f"stopped by {error}; nothing that was finished is lost, and the same command goes "
+                "on",
+                fg="yellow",
+                err=True,
+            )
         sys.exit(error.exit_status)
     except Exception as error:
         if debug or not (said := _what_is_short(error)):
             raise
-        typer.secho(f"error: {said}", fg="red", err=True)
+        _tell_of(said)
         sys.exit(2)
+
+
+def _tell_of(error: str) -> None:
+    """Print an error; of several ranks each tells its own, by its number."""
+    teller = "" if launch.world_size() == 1 else f"rank {launch.rank()}: "
+    typer.secho(f"{teller}error: {error}", fg="red", err=True)
 
 
 def _what_is_short(error: Exception) -> str:

@@ -58,11 +58,12 @@ def finetune(
         params_path=params_path,
         overrides=overrides,
         out=paths["out"],
+        on_ranks=True,
     ) as run:
         refuse_foreign_folder(paths["out"], marker=FINETUNING)
         if run.params.finetune.enabled:
             _tune(run, paths, fresh=fresh)
-        else:
+        elif run.writes:
             _hand_on(run, paths)
 
 
@@ -120,6 +121,8 @@ def _tune(run: StageRun, paths: dict[str, Path], *, fresh: bool) -> None:
             run.surroundings(params.lr_scale, workspace),
         )
         require_same_vqgan(hash_vqgan(models.vqgan), models.vqgan_hash, where=paths["vqgan"])
+        if not run.writes:
+            return
         figures = result.trained.best
         with replacing_folder(paths["out"], marker=FINETUNING) as folder:
             for level, trained in result.transformers.items():

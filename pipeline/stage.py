@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cvg import launch
 from cvg.errors import UserError
 from cvg.interrupts import end_with_parent, interruptible
 from cvg.locks import one_writer
@@ -69,10 +70,15 @@ class StageRun:
 
     @cached_property
     def runtime(self) -> "Runtime":
-        """Device, precision and compilation, as the environment says."""
+        """Device, precision, compilation and ranks, as the environment says."""
         from cvg.training.runtime import chosen_runtime
 
         return chosen_runtime()
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes what the stage gives: of several ranks, the first."""
+        return launch.is_first()
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         """Log figures of one step of the work."""
@@ -118,8 +124,10 @@ class StageRun:
         from cvg.training.workspace import Workspace
 
         key = self._key(data, machine, others)
-        with Workspace.open(self.name, key=key, fresh=fresh) as workspace:
-            yield workspace
+        opened = Workspace.open(self.name, key=key, fresh=fresh) if self.writes else nullcontext()
+        with opened as own:
+            folder = self.runtime.ranks.of_first(str(own.folder) if own else "")
+            yield Workspace(folder=Path(folder), key=key)
 
     def shared_workspace(
         self, *, data: str, machine: Mapping[str, Any], **others: str | int | None
@@ -176,11 +184,13 @@ def stage_run(
     params_path: Path,
     overrides: Sequence[str] | None,
     out: Path,
+    on_ranks: bool = False,
 ) -> Iterator[StageRun]:
     """Check the parameters, open the tracked run, and close it whatever happens.
 
     One process at a time writes `out`. A signal that asks for the end raises `Interrupted`; a stage
-    that DVC or `cvg run` started ends with it, so that no orphan writes under the next run.
+    that DVC, `cvg run` or `torchrun` started ends with it, so that no orphan writes under the next
+    run.
 
     Args:
         name: of the stage, as in dvc.yaml.
@@ -188,17 +198,25 @@ def stage_run(
         params_path: the file of parameters.
         overrides: `section.key=value` texts.
         out: what it writes, or the first of it.
+        on_ranks: whether several processes that `torchrun` starts do the stage together.
 
     Raises:
-        UserError: parameters are wrong, another process writes `out`, or memory ran out.
+        UserError: parameters are wrong, another process writes `out`, memory ran out, or another
+            rank is gone.
     """
+    if launch.world_size() > 1 and not on_ranks:
+        raise UserError(
+            f"{name}: does not run on several processes together; start it without torchrun"
+        )
     from cvg.tracking import open_tracker
 
     params, flat, settings = _read(params_path, overrides, sections)
     with (
-        _ending_in_order(name, settings),
-        one_writer(out, stage=name),
+        _ending_in_order(),
+        one_writer(out, stage=name) if launch.is_first() else nullcontext(),
         open_tracker(name, params=settings, all_params=flat) as tracker,
+        _joined(),
+        _memory_told(name, settings),
     ):
         yield StageRun(name=name, params=params, settings=settings, tracker=tracker)
 
@@ -214,22 +232,28 @@ def share_run(
     from cvg.tracking import Tracker
 
     params, _, settings = _read(params_path, overrides, sections)
-    with _ending_in_order(name, settings):
+    with _ending_in_order(), _memory_told(name, settings):
         yield StageRun(name=name, params=params, settings=settings, tracker=Tracker(None))
 
 
 @contextmanager
-def _ending_in_order(name: str, settings: Mapping[str, Any]) -> Iterator[None]:
-    """End on signals and with the parent, and say what takes memory where it ran out."""
+def _ending_in_order() -> Iterator[None]:
+    """End on signals, and with the parent that started the stage."""
     with interruptible():
-        if "DVC_STAGE" in os.environ or "CVG_END_WITH_PARENT" in os.environ:
+        if {"DVC_STAGE", "CVG_END_WITH_PARENT", "TORCHELASTIC_RUN_ID"} & set(os.environ):
             end_with_parent()
-        try:
-            yield
-        except (MemoryError, RuntimeError) as error:  # RuntimeError is torch's
-            if is_out_of_memory(error):
-                raise UserError(what_takes_memory(name, settings, error)) from error
-            raise
+        yield
+
+
+@contextmanager
+def _memory_told(name: str, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Say what takes memory where it runs out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # RuntimeError is torch's
+        if is_out_of_memory(error):
+            raise UserError(what_takes_memory(name, settings, error)) from error
+        raise
 
 
 def _read(
@@ -241,6 +265,15 @@ def _read(
     params = load_params(path, overrides or ())
     flat = dict(leaves(params.model_dump()))
     return params, flat, _selected(flat, sections)
+
+
+def _joined() -> AbstractContextManager[None]:
+    """Give the context in which several ranks work together."""
+    if launch.world_size() == 1:
+        return nullcontext()
+    from cvg.training.group import joined
+
+    return joined()
 
 
 def _selected(flat: Mapping[str, Any], sections: Sequence[str]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def train_critic(
         params_path=params_path,
         overrides=overrides,
         out=paths["out"],
+        on_ranks=True,
     ) as run:
         params = run.params.critic
         refuse_foreign_folder(paths["out"], marker="config.json")
@@ -62,6 +63,8 @@ def train_critic(
                 run.surroundings(params.lr_scale, workspace),
                 start=start,
             )
+            if not run.writes:
+                return
             figures = result.trained.best
             with replacing_folder(paths["out"], marker="config.json") as folder:
                 save_critic(folder, result.critic)

@@ -55,6 +55,7 @@ def train_transformer(
         params_path=params_path,
         overrides=overrides,
         out=paths["out"],
+        on_ranks=True,
     ) as run:
         params = run.params.transformer
         lr_scale = params.of(level.value).lr_scale
@@ -63,6 +64,8 @@ def train_transformer(
         run.tracker.log_dataset("codes", digest=store.digest, path=paths["codes"])
         with run.workspace(data=store.digest, fresh=fresh) as workspace:
             result = train(store, level.value, params, run.surroundings(lr_scale, workspace))
+            if not run.writes:
+                return
             figures = result.trained.best
             with replacing_folder(paths["out"], marker="config.json") as folder:
                 save_transformer(folder, result.transformer)

@@ -38,6 +38,7 @@ def train_vqgan(
         params_path=params_path,
         overrides=overrides,
         out=paths["out"],
+        on_ranks=True,
     ) as run:
         params = run.params.vqgan
         refuse_foreign_folder(paths["out"], marker="config.json")
@@ -48,6 +49,8 @@ def train_vqgan(
         with run.workspace(data=store.digest, fresh=fresh, comparator=compared_by) as workspace:
             around = run.surroundings(params.lr_scale, workspace)
             result = train(store, params, comparator=comparator, around=around)
+            if not run.writes:
+                return
             figures = result.trained.best
             with replacing_folder(paths["out"], marker="config.json") as folder:
                 save_vqgan(folder, result.vqgan)

@@ -19,6 +19,7 @@ ALLOWED = {
     "cvg.tracking": "records what a stage gives, gives nothing back",
     "cvg.files": "how bytes get to the disk, not which",
     "cvg.interrupts": "when a stage ends early, not what it gives",
+    "cvg.launch": "which of several processes speaks and writes",
     "cvg.locks": "who may write at a time",
     "cvg.mapping": "who makes which part, not what is in it",
     "cvg.training.device": "where tensors live",

@@ -31,6 +31,15 @@ class CodeBatch:
     stride: int
     tracks: Mapping[str, np.ndarray]
 
+    def take(self, rows: Int64[Tensor, "r"]) -> "CodeBatch":
+        """Give some windows, by their numbers."""
+        return CodeBatch(
+            sequence=self.sequence[rows],
+            segments=[self.segments[row] for row in rows.tolist()],
+            stride=self.stride,
+            tracks={name: track[rows.numpy()] for name, track in self.tracks.items()},
+        )
+
 
 class CodeBatches:
     """All windows of one length in one split."""

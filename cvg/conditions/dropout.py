@@ -19,6 +19,7 @@ from cvg.conditions.vocabulary import (
     RATE_PLACE,
 )
 from cvg.tensors import Bool, Float, Tensor
+from cvg.training.share import Share, of_all
 
 _ABSENCES: Mapping[Kind, tuple[int, int]] = {
     "label": (LABEL_PLACE, NO_LABEL),
@@ -57,6 +58,7 @@ def drop_at_random(
     *,
     everything: float,
     rng: torch.Generator,
+    share: Share | None = None,
 ) -> Conditions:
     """Take each kind away from a random share of the videos, and from some all kinds at once.
 
@@ -67,9 +69,11 @@ def drop_at_random(
         shares: of the videos that lose each kind, independent of the other kinds.
         everything: share of the videos that lose all kinds.
         rng: where chance comes from.
+        share: which videos of a batch these are, where they are not all.
     """
-    null = torch.rand(len(conditions), generator=rng) < everything
-    draws = torch.rand(len(KINDS), len(conditions), generator=rng)
+    share = share or of_all(len(conditions))
+    null = torch.rand(share.total, generator=rng)[share.rows] < everything
+    draws = torch.rand(len(KINDS), share.total, generator=rng)[:, share.rows]
     hits: dict[Kind, Tensor] = {
         kind: null | (row < shares[kind]) for kind, row in zip(KINDS, draws, strict=True)
     }

@@ -20,6 +20,7 @@ from cvg.critic.corruptions import Arrangement, Corruption, arrange, span
 from cvg.critic.sight import Sight
 from cvg.segments import Split
 from cvg.tensors import Bool, Float, Tensor
+from cvg.training.share import Share, of_all
 from cvg.transformer.conditioning import known_conditions
 from cvg.vqgan.augment import augment
 
@@ -65,9 +66,19 @@ class ExampleMaker:
         self.frames = clip_frames(params)
         self._batches = CodeBatches(store, split, layout=self._layout, length=span(self.frames))
 
-    def random(self, kinds: list[Corruption | None], *, rng: torch.Generator) -> Examples:
-        """Make an example of each kind from random windows; they are augmented."""
-        examples = self.corrupted(self._batches.random(len(kinds), rng=rng), kinds, rng=rng)
+    def random(
+        self,
+        kinds: list[Corruption | None],
+        *,
+        rng: torch.Generator,
+        share: Share | None = None,
+    ) -> Examples:
+        """Make an example of each kind from random windows; they are augmented.
+
+        With `share`, only those of them are made.
+        """
+        batch = self._batches.random(len(kinds), rng=rng)
+        examples = self.corrupted(batch, kinds, rng=rng, share=share)
         params, pictures = self._params, examples.pictures
         if self._sight.input == "codes" or not (params.flip or params.shift):
             return examples
@@ -77,6 +88,7 @@ class ExampleMaker:
             shift=params.shift,
             successive=self.frames,
             rng=rng,
+            share=share,
         )
         return replace(examples, pictures=changed.unflatten(0, pictures.shape[:2]))
 
@@ -86,9 +98,15 @@ class ExampleMaker:
 
     @torch.no_grad()
     def corrupted(
-        self, batch: CodeBatch, kinds: list[Corruption | None], *, rng: torch.Generator
+        self,
+        batch: CodeBatch,
+        kinds: list[Corruption | None],
+        *,
+        rng: torch.Generator,
+        share: Share | None = None,
     ) -> Examples:
-        """Make an example of each window, corrupted as `kinds` says."""
+        """Make an example of each window, or of a share, corrupted as `kinds` says."""
+        share = share or of_all(len(kinds))
         videos = [segment.video for segment in batch.segments]
         numbers = torch.tensor([videos.index(video) for video in videos])
         chosen = arrange(kinds, frames=self.frames, videos=numbers, rng=rng)
@@ -97,19 +115,23 @@ class ExampleMaker:
             most = self._params.noise
             replaced = corrupt(sequence, self._layout, share=most, least=most / 2, rng=rng)
             sequence = torch.where(chosen.noisy[:, None, None], replaced, sequence)
-        codes = self._layout.from_sequence(sequence.to(self._device))
+        codes = self._layout.from_sequence(sequence[share.rows].to(self._device))
         pictures = self._sight.see(self._sight.look_up(codes))
         if self._sight.input == "pixels":
-            pictures = self._add_noise(pictures, chosen, rng)
+            pictures = self._add_noise(pictures, chosen, share, rng)
         return Examples(
             pictures=pictures,
-            conditions=tell(self._conditioning, batch),
-            real=chosen.real.to(self._device),
-            pairs=chosen.pairs.to(self._device),
+            conditions=tell(self._conditioning, batch).take(share.rows),
+            real=chosen.real[share.rows].to(self._device),
+            pairs=chosen.pairs[share.rows].to(self._device),
         )
 
     def _add_noise(
-        self, pictures: Float[Tensor, "b t c h w"], chosen: Arrangement, rng: torch.Generator
+        self,
+        pictures: Float[Tensor, "b t c h w"],
+        chosen: Arrangement,
+        share: Share,
+        rng: torch.Generator,
     ) -> Float[Tensor, "b t c h w"]:
         """Add noise to the clips that are to have it, of a deviation of half to all of `noise`."""
         rows = torch.nonzero(chosen.noisy).flatten()
@@ -118,7 +140,10 @@ class ExampleMaker:
         deviations = self._params.noise * (0.5 + 0.5 * torch.rand(len(rows), generator=rng))
         noise = torch.randn(len(rows), *pictures.shape[1:], generator=rng)
         noise = (noise * deviations.view(-1, 1, 1, 1, 1)).to(pictures)
-        return pictures.index_add(0, rows.to(pictures.device), noise)
+        is_own = torch.isin(rows, share.rows)
+        places = torch.searchsorted(share.rows, rows[is_own])
+        device = pictures.device
+        return pictures.index_add(0, places.to(device), noise[is_own.to(device)])
 
 
 def clip_frames(params: CriticParams) -> int:

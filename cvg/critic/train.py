@@ -168,14 +168,18 @@ class _Task:
 
     def train_step(self, critic: Critic, step: int, part: int) -> StepResult:
         """Give the loss of random clips, half of them corrupted."""
+        ranks = self._around.runtime.ranks
+        share = ranks.share(self._params.batch_size)
+        ranks.reseed(self._around.seed, "critic", step, part)
         rng = generator(self._around.seed, "critic", "batch", step, part)
         kinds = draw_kinds(self._params.batch_size, rng=rng)
-        examples = self._training.random(kinds, rng=rng)
+        examples = self._training.random(kinds, rng=rng, share=share)
         conditions = drop_at_random(
             examples.conditions,
             dict.fromkeys(KINDS, 0.0),
             everything=self._params.condition_dropout,
             rng=rng,
+            share=share,
         )
         with self._around.runtime.autocast():
             judged = judge(critic, examples.pictures, conditions.to(self._around.device))

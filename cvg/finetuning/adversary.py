@@ -64,7 +64,7 @@ class Adversary:
             critic: on its device.
             params: of the regularizers.
             weight: of its loss for the transformers; lowered where it wins for long.
-            runtime: precision of the critic.
+            runtime: precision of the critic, and the ranks, each of which has a part of the clips.
             learning_rate: of the critic.
         """
         self._pretrained = copy.deepcopy(critic.state_dict())
@@ -72,7 +72,8 @@ class Adversary:
         self.critic = copy.deepcopy(critic).eval()  # what it drops in pretraining is shown here
         self.weight = weight
         self.watch = Watch()
-        self._runtime, self._learning_rate = runtime, learning_rate
+        self._runtime, self._ranks = runtime, runtime.ranks
+        self._learning_rate = learning_rate
         self._begin()
 
     def learn(
@@ -95,7 +96,9 @@ class Adversary:
             if params.r1_weight > 0:
                 figures["r1"] = r1_penalty(of_real, pictures)
                 loss = loss + 0.5 * params.r1_weight * figures["r1"]
-            history = followed(self._history, of_real.detach(), of_other.detach())
+            history = followed(
+                self._history, of_real.detach(), of_other.detach(), ranks=self._ranks
+            )
             if params.lecam_weight > 0:
                 figures["lecam"] = lecam_penalty(
                     of_real,
@@ -106,6 +109,8 @@ class Adversary:
                 loss = loss + params.lecam_weight * figures["lecam"]
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
+        self._ranks.average_gradients(self.critic.parameters())
+        loss = self._ranks.mean(loss)
         norm = nn.utils.clip_grad_norm_(self.critic.parameters(), params.grad_clip)
         if not torch.isfinite(loss + norm):
             found = f"its loss is {loss.item():.3g}, the norm of its gradient {norm.item():.3g}"
@@ -114,7 +119,7 @@ class Adversary:
         self._optimizer.step()
         self._history = history
         if not real.last_pair:
-            self._keep(of_real.detach(), of_other.detach())
+            self._keep(self._ranks.gathered(of_real), self._ranks.gathered(of_other))
         figures = {name: value.detach() for name, value in figures.items()}
         if len(self._real):
             figures["critic_auc"] = loss.new_tensor(self._area()).detach()

@@ -18,6 +18,7 @@ from cvg.conditions.batch import Conditions
 from cvg.sampling.draw import gumbel
 from cvg.tensors import Float, Int64, Tensor
 from cvg.training.runtime import Runtime
+from cvg.training.share import Share, of_all
 from cvg.transformer.model import Transformer
 from cvg.vqgan.quantizer import straight_through
 
@@ -46,6 +47,7 @@ class Imagination:
         conditions: Mapping[str, Conditions],
         *,
         rng: torch.Generator,
+        share: Share | None = None,
     ) -> dict[str, Float[Tensor, "b 1 d _ _"]]:
         """Write the last frame of clips; give its codebook vectors by level.
 
@@ -53,6 +55,7 @@ class Imagination:
             codes: of the frames before, and of the last frame, which is written anew.
             conditions: of the clips, as each level takes them.
             rng: where chance comes from.
+            share: which clips of a batch these are, where they are not all.
         """
         written = {level: grids.clone() for level, grids in codes.items()}
         vectors = {}
@@ -62,7 +65,7 @@ class Imagination:
                 sequence = model.layout.to_sequence(written)
                 with self.runtime.autocast():
                     logits = last_logits(model, sequence, conditions[level])
-                drawn = gumbel_codes(logits, temperature=self.temperature, rng=rng)
+                drawn = gumbel_codes(logits, temperature=self.temperature, rng=rng, share=share)
                 vectors[level] = rearrange(
                     drawn @ self.codebooks[level], "b (h w) d -> b 1 d h w", h=rows
                 )
@@ -71,10 +74,16 @@ class Imagination:
 
 
 def gumbel_codes(
-    logits: Float[Tensor, "b n v"], *, temperature: float, rng: torch.Generator
+    logits: Float[Tensor, "b n v"],
+    *,
+    temperature: float,
+    rng: torch.Generator,
+    share: Share | None = None,
 ) -> Float[Tensor, "b n v"]:
     """Draw a code for each row, as a row of one 1 and zeros, with the gradient of a softmax."""
-    noisy = logits + gumbel(torch.rand(logits.shape, generator=rng)).to(logits.device)
+    share = share or of_all(len(logits))
+    draws = torch.rand(share.total, *logits.shape[1:], generator=rng)[share.rows]
+    noisy = logits + gumbel(draws).to(logits.device)
     hard = torch.zeros_like(noisy).scatter(-1, noisy.argmax(-1, keepdim=True), 1.0)
     return straight_through((noisy / temperature).softmax(-1), hard)
 

@@ -19,6 +19,7 @@ from cvg.sampling.rollout import Task, roll_out
 from cvg.seeding import generator
 from cvg.segments import Windows
 from cvg.tensors import Int64, Tensor
+from cvg.training.share import Share
 from cvg.transformer.conditioning import known_conditions
 
 UNTOLD: tuple[Kind, ...] = ("motion",)
@@ -40,9 +41,10 @@ class OwnClips:
     conditions: Sequence[Condition]
     first: int
 
-    def random(self, size: int, *, rng: torch.Generator) -> "OwnClips":
-        """Draw clips with repetition."""
-        chosen = torch.randint(len(self.conditions), (size,), generator=rng)
+    def random(self, share: Share, *, rng: torch.Generator) -> "OwnClips":
+        """Draw a batch of clips with repetition; give a share of it."""
+        drawn = torch.randint(len(self.conditions), (share.total,), generator=rng)
+        chosen = drawn[share.rows]
         return OwnClips(
             codes={level: grids[chosen] for level, grids in self.codes.items()},
             conditions=[self.conditions[number] for number in chosen.tolist()],

@@ -65,8 +65,9 @@ class Reward:
         params, everything = materials.params, materials.own
         assert everything is not None
         rng = generator(materials.around.seed, "reward", step, part)
-        batch = self._batches.random(params.batch_size, rng=rng)
-        own = everything.random(params.batch_size, rng=rng)
+        share = materials.around.runtime.ranks.share(params.batch_size)
+        batch = self._batches.random(params.batch_size, rng=rng).take(share.rows)
+        own = everything.random(share, rng=rng)
         kinds = (
             (materials.codes_of(batch), materials.told_of_real(batch, but=UNTOLD)),
             (own.codes, materials.told_of_own(own)),

@@ -18,6 +18,7 @@ from cvg.finetuning.own import UNTOLD, OwnClips
 from cvg.finetuning.watch import Weight
 from cvg.seeding import generator
 from cvg.tensors import Float, Int64, Tensor
+from cvg.training.share import Share
 
 
 class Teacher:
@@ -62,14 +63,15 @@ class Teacher:
         """
         params, own = self._materials.params, self._materials.own
         rng = generator(self._materials.around.seed, "teach", step, part)
-        batch = self._batches.random(params.batch_size, rng=rng)
+        share = self._materials.around.runtime.ranks.share(params.batch_size)
+        batch = self._batches.random(params.batch_size, rng=rng).take(share.rows)
         with as_in_sampling(self._materials.tuned.values()):
             if torch.rand((), generator=rng).item() < params.own_share and own is not None:
                 real = self._show(batch, last_pair=True, but=UNTOLD)
-                imagined = self._after_own(own.random(params.batch_size, rng=rng), rng)
+                imagined = self._after_own(own.random(share, rng=rng), share, rng)
             else:
                 real = self._show(batch)
-                imagined = self._after_real(batch, real, rng)
+                imagined = self._after_real(batch, real, share, rng)
         figures = self.adversary.learn(real, imagined)
         return self.adversary.loss(imagined), figures
 
@@ -83,16 +85,18 @@ class Teacher:
             last_pair=last_pair,
         )
 
-    def _after_real(self, batch: CodeBatch, real: Shown, rng: torch.Generator) -> Shown:
+    def _after_real(
+        self, batch: CodeBatch, real: Shown, share: Share, rng: torch.Generator
+    ) -> Shown:
         codes, told = self._materials.codes_of(batch), self._materials.told_of_real(batch)
-        pictures = self._with_last(real.pictures, codes, told, rng)
+        pictures = self._with_last(real.pictures, codes, told, share, rng)
         return Shown(pictures=pictures, conditions=real.conditions)
 
-    def _after_own(self, own: OwnClips, rng: torch.Generator) -> Shown:
+    def _after_own(self, own: OwnClips, share: Share, rng: torch.Generator) -> Shown:
         device = self._materials.device
         codes = {level: grids.to(device) for level, grids in own.codes.items()}
         told = self._materials.told_of_own(own)
-        pictures = self._with_last(self._see_last(codes), codes, told, rng)
+        pictures = self._with_last(self._see_last(codes), codes, told, share, rng)
         return Shown(
             pictures=pictures,
             conditions=own.told(self._critic.conditioning).to(device),
@@ -104,10 +108,11 @@ class Teacher:
         pictures: Float[Tensor, "b t c h w"],
         codes: Mapping[str, Int64[Tensor, "b _ _ _"]],
         told: Mapping[str, Conditions],
+        share: Share,
         rng: torch.Generator,
     ) -> Float[Tensor, "b t c h w"]:
         """Put an imagined frame in the place of the last one."""
-        frame = self._sight.see(self._imagination.write(codes, told, rng=rng))
+        frame = self._sight.see(self._imagination.write(codes, told, rng=rng, share=share))
         return torch.cat([pictures[:, :-1], frame], dim=1)
 
     @torch.no_grad()

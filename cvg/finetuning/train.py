@@ -87,6 +87,7 @@ def finetune(
     """
     params = settings.finetune
     _refuse_unfit(models, params)
+    _refuse_parts(around)
     seed_everything(around.seed, "finetune")
     tuned = nn.ModuleDict(
         {
@@ -141,6 +142,7 @@ class _Task:
     ) -> None:
         params = settings.finetune
         self._params, self._tuned = params, _each(tuned)
+        self._ranks = around.runtime.ranks
         self._levels = {
             level: LevelTask(
                 store=store,
@@ -204,6 +206,8 @@ class _Task:
         for level, model in _each(cast("nn.ModuleDict", averaged)).items():
             found = self._levels[level].validate(model)
             figures |= {f"{name}_{level}": value for name, value in found.items()}
+        # All ranks heed the same figures.
+        figures = self._ranks.of_first(figures)
         if isinstance(self._adversary, Teacher):
             self._adversary.adversary.look()
         entropies = {level: figures[f"nll_{level}"] for level in self._levels}
@@ -218,7 +222,7 @@ class _Task:
     ) -> Float[Tensor, ""]:
         """Give the weight, capped so that the adversary does not pull too hard at the logits."""
         at = [model.head.project.weight for model in self._tuned.values()]
-        ratio = gradient_ratio(loss, adversarial, at=at)
+        ratio = gradient_ratio(loss, adversarial, at=at, ranks=self._ranks)
         # What lowers the weight lowers the cap too, or it would change nothing where that acts.
         weight = self._guard.weight
         return (weight.share * self._params.max_ratio * ratio).clamp(max=weight.value)
@@ -277,6 +281,14 @@ class Guard:
 
 def _each(tuned: nn.ModuleDict) -> dict[str, Transformer]:
     return {level: cast("Transformer", model) for level, model in tuned.items()}
+
+
+def _refuse_parts(around: Surroundings) -> None:
+    if around.runtime.strategy == "fsdp2" and around.runtime.ranks.count > 1:
+        raise UserError(
+            "CVG_STRATEGY=fsdp2: finetune enters its transformers by several ways in one step, "
+            "which needs whole weights on each rank; start it with CVG_STRATEGY=ddp"
+        )
 
 
 def _refuse_unfit(models: Models, params: FinetuneParams) -> None:

@@ -10,6 +10,7 @@ from cvg.frames.pixels import to_channels_first, to_unit
 from cvg.frames.store import FrameStore
 from cvg.segments import Split, Window, Windows
 from cvg.tensors import Float, Tensor
+from cvg.training.share import Share, of_all
 
 
 class FrameBatches:
@@ -40,11 +41,19 @@ class FrameBatches:
                 + "; lower extract.min_frames or add videos, then run extract again"
             )
 
-    def random(self, size: int, *, rng: torch.Generator) -> Float[Tensor, "b c h w"]:
-        """Draw frames with repetition; successive ones lie beside each other in the batch."""
-        count = size // self._successive
-        numbers = torch.randint(len(self._windows), (count,), generator=rng).tolist()
-        return self._gather([self._windows[number] for number in numbers])
+    def random(
+        self, size: int, *, rng: torch.Generator, share: Share | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """Draw frames with repetition; successive ones lie beside each other in the batch.
+
+        Args:
+            size: of the whole batch.
+            rng: where chance comes from.
+            share: of the batch that is read, where it is not all of it.
+        """
+        windows = (share or of_all(size)).groups(self._successive)
+        numbers = torch.randint(len(self._windows), (windows.total,), generator=rng)
+        return self._gather([self._windows[number] for number in numbers[windows.rows].tolist()])
 
     def in_order(self, size: int, *, most: int) -> Iterator[Float[Tensor, "b c h w"]]:
         """Give the windows in the order of the store, at most `most`, spread evenly."""

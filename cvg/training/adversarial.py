@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cvg.tensors import Float, Float32, Tensor
+from cvg.training.ranks import ALONE, Ranks
 
 HISTORY_DECAY = 0.99  # of LeCam's running means, as published
 
@@ -51,25 +52,32 @@ def followed(
     history: Float32[Tensor, "3"],
     real: Float[Tensor, "*n"],
     generated: Float[Tensor, "*n"],
+    *,
+    ranks: Ranks = ALONE,
 ) -> Float32[Tensor, "3"]:
-    """Give LeCam's history after these scores.
+    """Give LeCam's history after these scores, and those of the other ranks.
 
     It holds the decayed sums of the mean scores of real and of generated samples, and of their
     weights: sum / weight is a mean that the start at 0 does not pull.
     """
     now = torch.stack([real.mean(), generated.mean(), torch.ones_like(history[2])])
-    return HISTORY_DECAY * history + (1 - HISTORY_DECAY) * now
+    return HISTORY_DECAY * history + (1 - HISTORY_DECAY) * ranks.mean(now)
 
 
 def gradient_ratio(
-    loss: Float[Tensor, ""], adversarial: Float[Tensor, ""], *, at: Sequence[Tensor]
+    loss: Float[Tensor, ""],
+    adversarial: Float[Tensor, ""],
+    *,
+    at: Sequence[Tensor],
+    ranks: Ranks = ALONE,
 ) -> Float[Tensor, ""]:
     """Give how much longer the gradient of a loss is than that of an adversary's, at some weights.
 
-    Source: Esser et al. 2021, arXiv:2012.09841, eq. 7. The graph of both is kept.
+    Source: Esser et al. 2021, arXiv:2012.09841, eq. 7. The graph of both is kept. Of
+    several ranks, each with a part of the losses, the gradients are averaged first.
     """
-    lengths = [
-        nn.utils.get_total_norm(torch.autograd.grad(one, at, retain_graph=True))
-        for one in (loss, adversarial)
-    ]
+    lengths = []
+    for one in (loss, adversarial):
+        gradients = torch.autograd.grad(one, at, retain_graph=True)
+        lengths.append(nn.utils.get_total_norm([ranks.mean(part) for part in gradients]))
     return (lengths[0] / (lengths[1] + 1e-6)).detach()

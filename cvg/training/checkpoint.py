@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from cvg.errors import UserError
 from cvg.files import replacing_file, sha256_file
 from cvg.tensors import Tensor
 from cvg.training.messages import warn
@@ -58,6 +59,20 @@ class Checkpoints:
             warn(f"checkpoint {path} is damaged and is removed; the one before it is used, if any")
             path.unlink()
         return None
+
+    def at(self, step: int) -> dict[str, Any]:
+        """Give the state after `step` steps, which another rank has found whole.
+
+        Raises:
+            UserError: this rank does not find it.
+        """
+        for path in self._newest_first():
+            if _parts(path)[0] == step:
+                return unpack(load_file(path))
+        raise UserError(
+            f"{self.folder}: the first rank finds a checkpoint of step {step} here, another one "
+            "does not; let CVG_STATE_DIR name a folder that all machines share"
+        )
 
     def newest(self) -> Path | None:
         """Give the file of the newest checkpoint."""

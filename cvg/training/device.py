@@ -4,11 +4,14 @@ import os
 
 import torch
 
+from cvg import launch
 from cvg.errors import UserError
 
 
 def chosen_device() -> torch.device:
     """Give the device of `CVG_DEVICE` (`cpu`, `cuda`, `cuda:1`), by default the CPU.
+
+    Of several processes on a machine, each has the CUDA device of its number.
 
     Raises:
         UserError: the device is unknown or is not there.
@@ -16,6 +19,9 @@ def chosen_device() -> torch.device:
     name = os.environ.get("CVG_DEVICE", "cpu")
     try:
         device = torch.device(name)
+        if device.type == "cuda" and device.index is None and launch.world_size() > 1:
+            device = torch.device("cuda", launch.local_rank())
+            torch.cuda.set_device(device)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(

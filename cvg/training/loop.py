@@ -4,6 +4,9 @@ On a CPU and without `max_minutes`, the same code, parameters, data and machine 
 same weights to the bit, whether a run was interrupted and went on or not. With `max_minutes` the
 learning rate follows the clock, and no two runs are the same; on a GPU, some sums have no fixed
 order.
+
+Several processes (cvg/training/group.py) take the same steps, and what follows from a figure, a
+clock or a signal is the same for all; they agree with one process up to the order of sums.
 """
 
 import math
@@ -17,7 +20,7 @@ from torch import nn
 
 from cvg.config import TrainingParams
 from cvg.errors import UserError
-from cvg.interrupts import deferred, is_pending, raise_pending
+from cvg.interrupts import Interrupted, deferred, pending
 from cvg.progress import Steps
 from cvg.tensors import Tensor
 from cvg.training.average import WeightAverage
@@ -30,7 +33,9 @@ from cvg.training.job import Job, Stateful, StoppedBy, Surroundings, Trained
 from cvg.training.messages import tell, warn
 from cvg.training.optimizer import Optimizer
 from cvg.training.randomness import global_random_state, restore_global_random_state
+from cvg.training.ranks import require_share
 from cvg.training.schedule import learning_rate_factor
+from cvg.training.strategy import make_strategy
 
 __all__ = ["Job", "StepResult", "Surroundings", "Trained", "train"]
 
@@ -60,8 +65,12 @@ class _Run:
 
     def __init__(self, job: Job, params: TrainingParams, around: Surroundings) -> None:
         self.job, self.params, self.around = job, params, around
-        self.optimizer = Optimizer(job.model, job.matrices, params, around.runtime)
+        self.ranks, self.strategy = around.runtime.ranks, make_strategy(around.runtime)
+        require_share(params.batch_size, self.ranks, field=f"batch_size of {job.label}")
         self.average = WeightAverage(job.model, decay=params.ema_decay)
+        self.strategy.spread(self.average.model)
+        matrices = self.strategy.spread(job.model, job.matrices)
+        self.optimizer = Optimizer(job.model, matrices, params, around.runtime, self.strategy)
         self.best = Best(objective=job.objective)
         self.recorder = Recorder(around.log)
         self.bad_batches = BadBatches(job.label)
@@ -85,10 +94,13 @@ class _Run:
                 elif self.done % STEPS_BETWEEN_ROWS == 0:
                     self.recorder.write(self.done)
                 progress.advance(note=self.recorder.note)
-                if is_pending():
-                    self._leave()
+                signal = self.ranks.most(pending() or 0)
+                if signal:
+                    self._leave(signal)
         self._refuse_without_best()
-        self.job.model.load_state_dict(self.best.state)
+        state = self.strategy.placed(self.best.state, like=self.job.model.state_dict())
+        self.job.model.load_state_dict(state)
+        self.strategy.unite(self.job.model)
         self.job.model.eval()
         return Trained(
             best_step=self.best.step,
@@ -100,20 +112,20 @@ class _Run:
             resumed_from=self.resumed_from,
         )
 
-    def _leave(self) -> NoReturn:
+    def _leave(self, signal: int) -> NoReturn:
         """Keep the state of this step, and end as a signal asked for."""
         then = "goes on from there" if self._save() else "begins anew, or from the last checkpoint"
         tell(
             f"{self.job.label}: stopped after step {self.done} of {self.params.steps}; "
             f"the same command {then}"
         )
-        raise_pending()
-        raise AssertionError("only a signal asks for the end")
+        raise Interrupted(signal)
 
     def _step(self) -> None:
         rate = self._learning_rate()
         self.optimizer.set_learning_rate(rate)
         self.job.model.train()
+        self.strategy.settle()
         self.optimizer.zero_grad()
         try:
             parts, norm = self._add_gradients()
@@ -131,63 +143,80 @@ class _Run:
         """Fill in the gradients, clipped; give the parts, and the norm before the clipping."""
         parts: list[StepResult] = []
         for part in range(self.params.accumulate):
-            result = self.job.train_step(self.done, part)
-            parts.append(_without_graph(result))
+            own = self.job.train_step(self.done, part)
+            result = self._over_ranks(own)
+            parts.append(result)
             if not torch.isfinite(result.loss):
                 terms = in_words({"loss": result.loss, **result.figures})
                 raise NonFiniteError(f"the loss is not finite ({terms})")
-            (result.loss / self.params.accumulate).backward()
+            (own.loss / self.params.accumulate).backward()
+        self.strategy.average_gradients(self.job.model.parameters())
         norm = nn.utils.clip_grad_norm_(self.job.model.parameters(), self.params.grad_clip)
+        norm = self.strategy.whole(norm)
         if not torch.isfinite(norm):
             raise NonFiniteError(f"the norm of the gradient is {norm.item():.3g}")
         return parts, norm
 
+    def _over_ranks(self, result: StepResult) -> StepResult:
+        """Give the means over the ranks, without what only the gradient needs."""
+        loss, *figures = self.ranks.means([result.loss, *result.figures.values()])
+        return StepResult(loss=loss, figures=dict(zip(result.figures, figures, strict=True)))
+
     def _learning_rate(self) -> float:
-        minutes = self.params.max_minutes
         return self.around.learning_rate * learning_rate_factor(
             self.done,
             warmup_steps=self.params.warmup_steps,
             steps=self.params.steps,
-            progress=self._seconds() / (60 * minutes) if minutes else 0.0,
+            progress=self._share_of_time(),
         )
 
     def _why_stop(self) -> StoppedBy | None:
-        minutes, patience = self.params.max_minutes, self.params.patience
+        patience = self.params.patience
         if self.done >= self.params.steps:
             return "steps"
         if self.job.is_over():
             return "job"
         if patience is not None and self.best.looks_since >= patience:
             return "patience"
-        if minutes is not None and self._seconds() >= 60 * minutes:
+        if self._share_of_time() >= 1:
             return "time"
         return None
+
+    def _share_of_time(self) -> float:
+        """Give how much of `max_minutes` is over by the clock of the first rank; 0 without."""
+        minutes = self.params.max_minutes
+        return self.ranks.of_first(self._seconds() / (60 * minutes)) if minutes else 0.0
 
     def _is_look(self) -> bool:
         return self.done % self.params.validate_every == 0 or self.done in self.job.looks
 
     def _look(self) -> None:
-        """Validate, write a row, keep the state."""
+        """Validate, write a row, keep the state; all ranks look, what the first one sees counts."""
+        self.strategy.settle()
         try:
             figures = self.job.validate(self.average.model)
         except NonFiniteError as error:
             warn(f"{self.job.label}: the weights after step {self.done} are of no use: {error}")
             figures = {self.job.objective: math.nan}
+        figures = self.ranks.of_first(figures)
+        self.strategy.settle()
         self.best.offer(self.average.model, figures, step=self.done)
         self.recorder.write(self.done, {f"held_out_{name}": v for name, v in figures.items()})
         self._save()
 
     def _save(self) -> bool:
-        """Write a checkpoint; say whether it is there."""
+        """Let the first rank write a checkpoint; say whether it is there."""
         if self.around.checkpoints is None:
             return False
-        state = self._state()
+        state = self.strategy.kept(self._state())
         if not all(torch.isfinite(tensor).all() for tensor in tensors_of(state)):
             warn(
                 f"{self.job.label}: weights or averages after step {self.done} are not finite; "
                 "no checkpoint is written"
             )
             return False
+        if self.ranks.number:
+            return True
         try:
             self.around.checkpoints.save(self.done, state)
         except (OSError, SafetensorError) as error:
@@ -207,19 +236,28 @@ class _Run:
 
     def _go_on(self) -> None:
         """Take up the state of an interrupted run, if there is one."""
-        found = self.around.checkpoints.latest() if self.around.checkpoints else None
+        found = self._newest_state()
         if found is None:
             return
         self.done, state = found
         self.resumed_from = self.done
         for name, part in self._stateful().items():
-            part.load_state_dict(state[name])
+            part.load_state_dict(self.strategy.placed(state[name], like=part.state_dict()))
         self._seconds_before = state["seconds"]
         restore_global_random_state(state["random"], self.around.device)
         tell(
             f"{self.job.label}: goes on from step {self.done} of {self.params.steps} "
             "(an earlier run was interrupted)"
         )
+
+    def _newest_state(self) -> tuple[int, dict[str, Any]] | None:
+        """Read the checkpoint that the first rank finds, on all ranks."""
+        checkpoints = self.around.checkpoints
+        if checkpoints is None:
+            return None
+        found = None if self.ranks.number else checkpoints.latest()
+        step = self.ranks.of_first(found[0] if found else None)
+        return found if found or step is None else (step, checkpoints.at(step))
 
     def _stateful(self) -> dict[str, Stateful]:
         own: dict[str, Stateful] = {
@@ -246,9 +284,3 @@ class _Run:
             "best weights. Lower lr in params.yaml or check the held-out data. The stage wrote "
             "nothing; `dvc checkout` brings back what an earlier run wrote"
         )
-
-
-def _without_graph(result: StepResult) -> StepResult:
-    """Let go of what only the gradient needs."""
-    figures = {name: value.detach() for name, value in result.figures.items()}
-    return StepResult(loss=result.loss.detach(), figures=figures)

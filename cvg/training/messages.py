@@ -1,12 +1,15 @@
-"""What a training run tells people, one line each on stderr."""
+"""What a training run tells people, one line each on stderr; of several processes the first."""
 
 import sys
+
+from cvg import launch
 
 
 def tell(sentence: str) -> None:
     """Tell people how a run goes."""
-    sys.stderr.write(f"{sentence}\n")
-    sys.stderr.flush()
+    if launch.is_first():
+        sys.stderr.write(f"{sentence}\n")
+        sys.stderr.flush()
 
 
 def warn(sentence: str) -> None:

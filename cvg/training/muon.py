@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from cvg.tensors import Float, Tensor
+from cvg.training.strategy import ONE_PLACE, Replicas
 
 # Coefficients of the quintic iteration, and how often it is done (Jordan et al. 2024).
 QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -35,6 +36,7 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float,
         momentum: float = 0.95,
         dtype: torch.dtype = torch.float32,
+        strategy: Replicas = ONE_PLACE,
     ) -> None:
         """Take steps on matrices and kernels.
 
@@ -44,8 +46,10 @@ class Muon(torch.optim.Optimizer):
             weight_decay: share of a weight that a step takes away, for a learning rate of 1.
             momentum: share of the gradients before that is kept.
             dtype: in which matrices are made orthogonal.
+            strategy: how the weights are spread over the ranks; each makes whole matrices
+                orthogonal and takes its part of the step.
         """
-        self._dtype = dtype
+        self._dtype, self._strategy = dtype, strategy
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
@@ -66,7 +70,8 @@ class Muon(torch.optim.Optimizer):
             by_shape: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for weight in group["params"]:
                 if weight.grad is not None:
-                    rows, columns = len(weight), weight[0].numel()
+                    rows = len(weight)
+                    columns = weight.numel() // rows
                     by_shape[rows, columns].append((weight, weight.grad))
             for alike in by_shape.values():
                 self._step_alike(alike, group)
@@ -81,12 +86,14 @@ class Muon(torch.optim.Optimizer):
                 state["momentum"] = torch.zeros_like(weight)
             momentum = state["momentum"]
             momentum.lerp_(gradient, 1 - group["momentum"])
-            wanted.append(gradient.lerp(momentum, group["momentum"]).flatten(1))
+            mixed = self._strategy.whole(gradient.lerp(momentum, group["momentum"]))
+            wanted.append(mixed.flatten(1))
         steps = orthogonal(torch.stack(wanted).to(self._dtype))
         rate = group["lr"] * LIKE_ADAMW * max(steps.shape[1:]) ** 0.5
         for (weight, _), step in zip(alike, steps, strict=True):
             weight.mul_(1 - group["lr"] * group["weight_decay"])
-            weight.add_(step.to(weight.dtype).view_as(weight), alpha=-rate)
+            step = step.to(weight.dtype).view(weight.shape)
+            weight.add_(self._strategy.placed(step, like=weight), alpha=-rate)
 
 
 def orthogonal(matrices: Float[Tensor, "n r c"]) -> Float[Tensor, "n r c"]:

@@ -10,6 +10,7 @@ from cvg.config import TrainingParams
 from cvg.tensors import Tensor
 from cvg.training.muon import Muon
 from cvg.training.runtime import Runtime
+from cvg.training.strategy import ONE_PLACE, Replicas
 
 BETAS = (0.9, 0.99)
 
@@ -23,6 +24,7 @@ class Optimizer:
         matrices: Sequence[Tensor],
         params: TrainingParams,
         runtime: Runtime,
+        strategy: Replicas = ONE_PLACE,
     ) -> None:
         """Begin for a model.
 
@@ -31,7 +33,9 @@ class Optimizer:
             matrices: those of its parameters that Muon can take.
             params: weight decay, and the learning rate of Muon beside that of AdamW.
             runtime: the precision of products.
+            strategy: how the weights are spread over the ranks.
         """
+        self._strategy = strategy
         self._scales: dict[str, float] = {}
         self._optimizers: dict[str, torch.optim.Optimizer] = {}
         taken: Sequence[Tensor] = ()
@@ -42,6 +46,7 @@ class Optimizer:
                 lr=0.0,
                 weight_decay=params.weight_decay,
                 dtype=torch.float32 if runtime.precision == "fp32" else torch.bfloat16,
+                strategy=strategy,
             )
             self._add("muon", muon, scale=params.muon_scale)
         groups = parameter_groups(model, weight_decay=params.weight_decay, but=taken)
@@ -71,6 +76,10 @@ class Optimizer:
         """Go on from a state."""
         for name, optimizer in self._optimizers.items():
             optimizer.load_state_dict(state[name])
+            for parameter, moments in optimizer.state.items():
+                for moment, value in moments.items():
+                    if value.shape == parameter.shape:
+                        moments[moment] = self._strategy.placed(value, like=parameter)
 
     def _add(self, name: str, optimizer: torch.optim.Optimizer, *, scale: float) -> None:
         self._optimizers[name], self._scales[name] = optimizer, scale

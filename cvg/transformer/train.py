@@ -102,6 +102,7 @@ class LevelTask:
         """
         self._level, self._own, self._params = level, params.of(level), params
         self._around, self._conditioning, self._model = around, conditioning, model
+        self._ranks = around.runtime.ranks
         length, layout = self._own.clip_frames, model.layout
         self._shares: dict[Kind, float] = {
             kind: params.conditions.share_dropped(kind) for kind in KINDS
@@ -113,29 +114,33 @@ class LevelTask:
 
     def train_step(self, step: int, part: int) -> StepResult:
         """Give the loss of random clips, some of their conditions and codes taken away."""
-        device, layout = self._around.device, self._model.layout
+        device, layout, ranks = self._around.device, self._model.layout, self._ranks
+        share = ranks.share(self._own.batch_size)
+        rows = share.rows
+        ranks.reseed(self._around.seed, "transformer", self._level, step, part)
         rng = generator(self._around.seed, "transformer", self._level, "batch", step, part)
         batch = self._training.random(self._own.batch_size, rng=rng)
         conditions = drop_at_random(
-            gather_known(self._conditioning, batch),
+            gather_known(self._conditioning, batch).take(rows),
             self._shares,
             everything=self._params.conditions.dropout.everything,
             rng=rng,
+            share=share,
         )
-        goal = self._draw_goal(batch, rng)
-        hidden = self._draw_hidden(batch, rng)
-        inputs = corrupt(batch.sequence, layout, share=self._own.code_corruption, rng=rng)
+        goal = self._draw_goal(batch, rows, rng)
+        hidden = self._draw_hidden(batch, rows, rng)
+        inputs = corrupt(batch.sequence, layout, share=self._own.code_corruption, rng=rng)[rows]
         with self._around.runtime.autocast():
             logits = self._model(inputs.to(device), conditions.to(device), goal=goal, hidden=hidden)
-        codes = batch.sequence.to(device)[..., layout.num_given :]
+        codes = batch.sequence[rows].to(device)[..., layout.num_given :]
         counted = torch.ones_like(codes, dtype=torch.bool) if hidden is None else hidden
         if goal is not None:
             counted = counted & (torch.arange(codes.shape[1], device=device) < goal.time)[:, None]
         by_code = cross_entropies(logits, codes)
         weights = counted.float()
-        nll = (by_code * weights).sum() / weights.sum()
+        nll = (by_code * weights).sum() / ranks.mean(weights.sum())
         weights[:, 0] *= self._own.first_frame_weight
-        loss = (by_code * weights).sum() / weights.sum()
+        loss = (by_code * weights).sum() / ranks.mean(weights.sum())
         return StepResult(loss=loss, figures={"nll": nll.detach()})
 
     def validate(self, averaged: nn.Module) -> dict[str, float]:
@@ -148,18 +153,23 @@ class LevelTask:
             device=self._around.device,
         )
 
-    def _draw_goal(self, batch: CodeBatch, rng: torch.Generator) -> Goal | None:
+    def _draw_goal(
+        self, batch: CodeBatch, rows: Int64[Tensor, "r"], rng: torch.Generator
+    ) -> Goal | None:
         """Let some steps see the last frame of their clips."""
         last = batch.sequence.shape[1] - 1
         drawn = torch.rand((), generator=rng).item() < self._params.conditions.goal_share
         if not drawn or not last:
             return None
-        return Goal(codes=batch.sequence[:, last].to(self._around.device), time=last)
+        return Goal(codes=batch.sequence[rows, last].to(self._around.device), time=last)
 
-    def _draw_hidden(self, batch: CodeBatch, rng: torch.Generator) -> Bool[Tensor, "b t mp"] | None:
+    def _draw_hidden(
+        self, batch: CodeBatch, rows: Int64[Tensor, "r"], rng: torch.Generator
+    ) -> Bool[Tensor, "r t mp"] | None:
         if self._model.shape.order == "raster":
             return None
-        return hide_at_random(batch.sequence, self._model.layout, rng=rng).to(self._around.device)
+        hidden = hide_at_random(batch.sequence, self._model.layout, rng=rng)[rows]
+        return hidden.to(self._around.device)
 
 
 def gather_known(conditioning: Conditioning, batch: CodeBatch) -> Conditions:

@@ -14,6 +14,7 @@ from cvg.tensors import Float, Float32, Tensor
 from cvg.training.adversarial import followed, lecam_penalty, r1_penalty
 from cvg.training.finite import NonFiniteError
 from cvg.training.optimizer import parameter_groups
+from cvg.training.ranks import ALONE, Ranks
 from cvg.vqgan.diffaugment import diffaugment
 from cvg.vqgan.discriminator import (
     PatchDiscriminator,
@@ -22,6 +23,7 @@ from cvg.vqgan.discriminator import (
     discriminator_loss,
     right_share,
 )
+from cvg.vqgan.quantizer import FRAMES_TOGETHER
 
 
 class Adversary:
@@ -35,7 +37,13 @@ class Adversary:
     """
 
     def __init__(
-        self, params: VqganParams, *, learning_rate: float, seed: int, device: torch.device
+        self,
+        params: VqganParams,
+        *,
+        learning_rate: float,
+        seed: int,
+        device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Make untrained discriminators; their weights come from the global generator.
 
@@ -44,8 +52,10 @@ class Adversary:
             learning_rate: base rate, scaled by the discriminator's own.
             seed: root seed, of the random changes to what is judged.
             device: where it computes.
+            ranks: each of which has a part of the frames, and the same discriminators.
         """
         self.params = params.discriminator
+        self.ranks = ranks
         self.seed = seed
         self.together = 2 if self.params.pairs else 1
         self.each = [Judge(self.params, frames=t) for t in range(1, self.together + 1)]
@@ -106,6 +116,7 @@ class Adversary:
                 adversarial,
                 last_layer=last_layer,
                 cap=self.params.max_adaptive,
+                ranks=self.ranks,
             )
             figures |= {"adversarial": adversarial.detach(), "adaptive_factor": factor}
             return self.params.weight * factor * adversarial, figures
@@ -134,7 +145,10 @@ class Adversary:
         if not self.params.augment:
             return frames
         rng = generator(self.seed, "vqgan", "adversary", step, part, purpose)
-        return diffaugment(frames, rng=rng, together=self.together)
+        share = self.ranks.share(len(frames) * self.ranks.count, together=FRAMES_TOGETHER)
+        return diffaugment(
+            frames, rng=rng, together=self.together, share=share.groups(self.together)
+        )
 
     def _learn(
         self, real: Float[Tensor, "b c h w"], reconstructed: Float[Tensor, "b c h w"]
@@ -153,7 +167,8 @@ class Adversary:
         )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self._refuse_non_finite(loss)
+        self.ranks.average_gradients(self.judges.parameters())
+        self._refuse_non_finite(self.ranks.mean(loss))
         self.optimizer.step()
         for judge, (_, history) in zip(self.each, judged, strict=True):
             judge.history.copy_(history)
@@ -175,7 +190,9 @@ class Adversary:
         }
         if self.params.r1_weight > 0:
             terms["r1"] = r1_penalty(of_real, real)
-        history = followed(judge.history, of_real.detach(), of_reconstructed.detach())
+        history = followed(
+            judge.history, of_real.detach(), of_reconstructed.detach(), ranks=self.ranks
+        )
         if self.params.lecam_weight > 0:
             terms["lecam"] = lecam_penalty(
                 of_real,

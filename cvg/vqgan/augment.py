@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from cvg.tensors import Float, Tensor
+from cvg.training.share import Share, of_all
 
 
 def augment(
@@ -13,17 +14,20 @@ def augment(
     shift: int,
     rng: torch.Generator,
     successive: int = 1,
+    share: Share | None = None,
 ) -> Float[Tensor, "b c h w"]:
     """Mirror a random half of the frames, and move each by up to `shift` pixels.
 
     Edges are repeated. Draws from `rng`, in the same amount whatever the settings. Each
-    `successive` frames that lie beside each other are changed alike.
+    `successive` frames that lie beside each other are changed alike. Where the frames are a part
+    of a batch, `share` says which groups of them; draws are for the whole batch.
     """
     b, _, h, w = frames.shape
-    mirrored = torch.rand(b // successive, generator=rng) < 0.5
-    offsets = torch.randint(0, 2 * shift + 1, (b // successive, 2), generator=rng)
-    mirrored = mirrored.repeat_interleave(successive)
-    offsets = offsets.repeat_interleave(successive, dim=0)
+    groups = share or of_all(b // successive)
+    mirrored = torch.rand(groups.total, generator=rng) < 0.5
+    offsets = torch.randint(0, 2 * shift + 1, (groups.total, 2), generator=rng)
+    mirrored = mirrored[groups.rows].repeat_interleave(successive)
+    offsets = offsets[groups.rows].repeat_interleave(successive, dim=0)
     if flip:
         frames = torch.where(
             mirrored.to(frames.device)[:, None, None, None], frames.flip(-1), frames

@@ -9,33 +9,40 @@ import torch
 from einops import rearrange
 
 from cvg.tensors import Float, Int64, Tensor
+from cvg.training.share import Share, of_all
 
 TRANSLATION = 8  # frames move by up to 1/8 of their sides
 CUTOUT = 2  # the square that is cut out has 1/2 of their sides
 
 
 def diffaugment(
-    frames: Float[Tensor, "b c h w"], *, rng: torch.Generator, together: int = 1
+    frames: Float[Tensor, "b c h w"],
+    *,
+    rng: torch.Generator,
+    together: int = 1,
+    share: Share | None = None,
 ) -> Float[Tensor, "b c h w"]:
     """Change brightness, saturation and contrast, move the frames, and cut a piece out of each.
 
     Args:
         frames: values in [-1, 1].
-        rng: a generator on the CPU; the draws depend on the shape of `frames` alone.
+        rng: a generator on the CPU; the draws depend on the shape of the whole batch alone.
         together: number of successive frames that get the same change; divides b.
+        share: which groups of frames of the batch these are, where they are not all.
 
     Returns:
         The changed frames. Colours are not clipped and may leave [-1, 1]; what moves in and what is
         cut out is 0, which is grey.
     """
     clips = rearrange(frames, "(b t) c h w -> b t c h w", t=together)
-    count, (h, w) = len(clips), frames.shape[-2:]
+    groups, (h, w) = share or of_all(len(clips)), frames.shape[-2:]
     device = frames.device
 
     def integers(low: int, high: int) -> Int64[Tensor, "b"]:
-        return torch.randint(low, high + 1, (count,), generator=rng).to(device)
+        draws = torch.randint(low, high + 1, (groups.total,), generator=rng)
+        return draws[groups.rows].to(device)
 
-    colour = torch.rand(3, count, generator=rng).to(device)
+    colour = torch.rand(3, groups.total, generator=rng)[:, groups.rows].to(device)
     clips = recolour(
         clips, brightness=colour[0] - 0.5, saturation=2 * colour[1], contrast=colour[2] + 0.5
     )

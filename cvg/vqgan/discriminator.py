@@ -14,6 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from cvg.config import NORM_GROUPS
 from cvg.tensors import Float, Tensor
 from cvg.training.adversarial import gradient_ratio
+from cvg.training.ranks import ALONE, Ranks
 
 SLOPE = 0.2
 
@@ -75,13 +76,15 @@ def adaptive_factor(
     *,
     last_layer: Tensor,
     cap: float,
+    ranks: Ranks = ALONE,
 ) -> Float[Tensor, ""]:
     """Give the factor that makes both losses pull equally hard at the last layer.
 
     Source: arXiv:2012.09841, eq. 7. The published cap of 10^4 lets an untrained discriminator take
     over; ours is a parameter and is logged.
     """
-    return gradient_ratio(reconstruction_loss, adversarial, at=[last_layer]).clamp(max=cap)
+    ratio = gradient_ratio(reconstruction_loss, adversarial, at=[last_layer], ranks=ranks)
+    return ratio.clamp(max=cap)
 
 
 def _bounded(layer: nn.Conv2d, norm: str) -> nn.Module:

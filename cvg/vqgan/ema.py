@@ -15,7 +15,7 @@ from einops import rearrange
 
 from cvg.tensors import Bool, Float32, Int64, Tensor
 from cvg.training.messages import warn
-from cvg.vqgan.quantizer import Quantized, Quantizer, straight_through
+from cvg.vqgan.quantizer import FRAMES_TOGETHER, Quantized, Quantizer, straight_through
 
 LEAST_USE = 1e-6  # vectors a step; below it the running sums are too small to divide
 LEAST_LENGTH = 1e-4  # a shorter vector is taken to have no direction; bounds the gradient
@@ -82,19 +82,21 @@ class EmaQuantizer(Quantizer):
         """Replace each latent by the nearest codebook vector; by the cheapest with `rate_weight`.
 
         In training mode this also updates the codebook (and draws from the global generator when
-        codes are initialised or restarted); in evaluation mode no buffer changes.
+        codes are initialised or restarted; several ranks draw alike); in evaluation mode no buffer
+        changes. All ranks have the same buffers, to the bit: those of the whole batch.
         """
         if self.normalize:
             encoded = F.normalize(encoded, dim=1, eps=LEAST_LENGTH)
         latents = rearrange(encoded.detach(), "b d h w -> (b h w) d", d=self.code_dim)
+        together = FRAMES_TOGETHER * encoded.shape[-2] * encoded.shape[-1]
         if self.training and not self.initialised:
-            self._initialise(latents)
+            self._initialise(self.ranks.gathered(latents, together=together))
         distances = self._distances(latents)
         codes = (distances + self._rates()).argmin(1)
         nearest = self.codebook[codes]
         restarted = latents.new_zeros(())
         if self.training:
-            restarted = self._update(latents, codes, distances)
+            restarted = self._update(latents, codes, distances, together=together)
         b, _, h, w = encoded.shape
         codes = rearrange(codes, "(b h w) -> b h w", b=b, h=h, w=w)
         quantized = rearrange(nearest, "(b h w) d -> b d h w", b=b, h=h, w=w)
@@ -128,11 +130,13 @@ class EmaQuantizer(Quantizer):
                 f"batch has only {len(distinct)} distinct latents: the other codes start as "
                 "copies. A smaller vqgan.codebook_size or a larger vqgan.batch_size helps"
             )
-        self.codebook.copy_(self._drawn_from(distinct, self.codebook_size))
+        drawn = self._drawn_from(distinct, self.codebook_size)
+        self.codebook.copy_(self.ranks.from_first(drawn))
         # As if every code had been used evenly so far: no code is dead from the start.
         self.cluster_size.fill_(len(latents) / self.codebook_size)
         self.vector_sum.copy_(self.codebook * self.cluster_size[:, None])
-        self.utility.copy_(self._utility(self._distances(latents)).mean())
+        utility = self._utility(self._distances(latents)).mean()
+        self.utility.copy_(self.ranks.from_first(utility))
         self.initialised.fill_(True)
 
     def _update(
@@ -140,16 +144,27 @@ class EmaQuantizer(Quantizer):
         latents: Float32[Tensor, "n d"],
         codes: Int64[Tensor, "n"],
         distances: Float32[Tensor, "n k"],
+        *,
+        together: int,
     ) -> Float32[Tensor, ""]:
-        """Move the codebook, eq. 6 to 8 of arXiv:1711.00937; give the share of restarted codes."""
+        """Move the codebook, eq. 6 to 8 of arXiv:1711.00937; give the share of restarted codes.
+
+        Args:
+            latents: of this rank.
+            codes: of the latents.
+            distances: to all codebook vectors.
+            together: latents of the frames that one rank gets of a batch.
+        """
+        ranks = self.ranks
         counts = torch.bincount(codes, minlength=self.codebook_size).float()
         sums = torch.zeros_like(self.vector_sum).index_add_(0, codes, latents)
-        self.cluster_size.lerp_(counts, 1 - self.decay)
-        self.vector_sum.lerp_(sums, 1 - self.decay)
-        self.utility.lerp_(self._utility(distances), 1 - self.decay)
-        self.error.lerp_((latents - self.codebook[codes]).square().sum(1).mean(), 1 - self.decay)
+        error = (latents - self.codebook[codes]).square().sum(1).mean()
+        self.cluster_size.lerp_(ranks.sum(counts), 1 - self.decay)
+        self.vector_sum.lerp_(ranks.sum(sums), 1 - self.decay)
+        self.utility.lerp_(ranks.sum(self._utility(distances)), 1 - self.decay)
+        self.error.lerp_(ranks.mean(error), 1 - self.decay)
         dead = self.utility < self.restart_below * self.utility.mean()
-        self._restart(latents, self.codebook[codes], dead)
+        self._restart(latents, self.codebook[codes], dead, together=together)
         # A code that is not used any more stays where it is: its sums fade to zero over zero.
         moved = self.cluster_size > LEAST_USE
         means = self.vector_sum / self.cluster_size.clamp(min=LEAST_USE)[:, None]
@@ -175,6 +190,8 @@ class EmaQuantizer(Quantizer):
         latents: Float32[Tensor, "n d"],
         nearest: Float32[Tensor, "n d"],
         dead: Bool[Tensor, "k"],
+        *,
+        together: int,
     ) -> None:
         """Move dead codes onto latents of the batch, sooner onto those that are far from theirs.
 
@@ -185,10 +202,14 @@ class EmaQuantizer(Quantizer):
         count = int(dead.sum())
         if count == 0:
             return
+        latents, nearest = (
+            self.ranks.gathered(rows, together=together) for rows in (latents, nearest)
+        )
         even_use = len(latents) / self.codebook_size
         self.cluster_size[dead] = even_use
         self.utility[dead] = self.utility.mean()
-        self.vector_sum[dead] = self._drawn_far(latents, nearest, count) * even_use
+        drawn = self.ranks.from_first(self._drawn_far(latents, nearest, count))
+        self.vector_sum[dead] = drawn * even_use
 
     def _drawn_far(
         self, latents: Float32[Tensor, "n d"], nearest: Float32[Tensor, "n d"], count: int

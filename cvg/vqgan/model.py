@@ -24,6 +24,7 @@ from torch import nn
 from torch.backends import cudnn
 
 from cvg.tensors import Float, Int64, Tensor
+from cvg.training.ranks import Ranks
 from cvg.vqgan.layers import Norm, double, halve, make_norm, residual_blocks
 from cvg.vqgan.quantizer import Quantized, Quantizer
 from cvg.vqgan.quantizers import QuantizerShape, make_quantizer
@@ -221,6 +222,11 @@ class Vqgan(nn.Module):
             detail = self._coder(level).detail(latents[level]) if known else None
             state = self._joined(state, detail, number)
         return self.decoder(state)
+
+    def train_on(self, ranks: Ranks) -> None:
+        """Let the codebooks follow the latents of several ranks."""
+        for quantizer in self.quantizers.values():
+            quantizer.ranks = ranks
 
     @property
     def quantizers(self) -> dict[str, Quantizer]:

@@ -13,6 +13,9 @@ from torch import nn
 
 from cvg.tensors import Float, Float32, Int64, Tensor
 from cvg.training.finite import NonFiniteError
+from cvg.training.ranks import ALONE, Ranks
+
+FRAMES_TOGETHER = 2  # of a batch, that one rank gets: losses look at pairs of successive ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,13 @@ class Quantized:
 
 
 class Quantizer(nn.Module, ABC):
-    """Replaces each latent of one level by one of a finite number of vectors."""
+    """Replaces each latent of one level by one of a finite number of vectors.
+
+    Attributes:
+        ranks: which train it together; each has its frames, dealt out by `FRAMES_TOGETHER`.
+    """
+
+    ranks: Ranks = ALONE
 
     def __init__(self, *, name: str, codebook_size: int, code_dim: int) -> None:
         """Keep the sizes.
@@ -49,7 +58,7 @@ class Quantizer(nn.Module, ABC):
         confuses close codes, and running sums in it stand still.
 
         Raises:
-            NonFiniteError: a latent is not finite; no buffer was changed.
+            NonFiniteError: a latent is not finite, in training on any rank; no buffer was changed.
         """
         with torch.autocast(encoded.device.type, enabled=False):
             encoded = encoded.float()
@@ -78,7 +87,8 @@ class Quantizer(nn.Module, ABC):
 
     def _require_finite(self, encoded: Float32[Tensor, "b d h w"]) -> None:
         # NaN goes through to both; that way one transfer from the device tells all.
-        if not torch.stack(encoded.detach().aminmax()).isfinite().all():
+        bad = int(not torch.stack(encoded.detach().aminmax()).isfinite().all())
+        if self.ranks.most(bad) if self.training else bad:
             count = encoded.numel() - int(encoded.isfinite().sum())
             raise NonFiniteError(
                 f"level {self.name}: {count} of {encoded.numel()} numbers in the latents are not "

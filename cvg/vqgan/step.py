@@ -10,9 +10,11 @@ from cvg.training.finite import NonFiniteError
 from cvg.training.history import in_words
 from cvg.training.loop import StepResult
 from cvg.training.runtime import Runtime
+from cvg.training.share import Share
 from cvg.vqgan.adversary import Adversary
 from cvg.vqgan.comparator import Comparator
 from cvg.vqgan.model import Vqgan
+from cvg.vqgan.quantizer import FRAMES_TOGETHER
 from cvg.vqgan.stillness import stillness_loss
 
 
@@ -43,11 +45,13 @@ class VqganStep:
         self.params = params
         self.comparator = comparator
         self.adversary = adversary
-        self.runtime = runtime
+        self.runtime, self.ranks = runtime, runtime.ranks
         self.seed = seed
 
     def __call__(self, frames: Float[Tensor, "b c h w"], step: int, part: int = 0) -> StepResult:
         """Give the loss of one batch of frames in [-1, 1], and its unweighted terms.
+
+        Of several ranks each has its part of the batch, and of every mean over it.
 
         Args:
             frames: real ones.
@@ -57,17 +61,16 @@ class VqganStep:
         Raises:
             NonFiniteError: a number is not finite; the discriminators were left as they were.
         """
-        params = self.params
-        depth = self._depths(len(frames), step, part).to(frames.device)
+        params, ranks = self.params, self.ranks
+        share = ranks.share(len(frames) * ranks.count, together=FRAMES_TOGETHER)
+        depth = self._depths(share, step, part).to(frames.device)
         with self.runtime.autocast():
             result = self.vqgan(frames, depth)
         shown = result.frames.float()
         figures = {"l1": F.l1_loss(shown, frames), "l2": F.mse_loss(shown, frames)}
         picture = params.l1_weight * figures["l1"] + params.l2_weight * figures["l2"]
         if self.comparator is not None:
-            count = compared_frames(params)
-            with self.runtime.autocast():
-                figures["perceptual"] = self.comparator(shown[:count], frames[:count]).float()
+            figures["perceptual"] = self._compare(shown, frames, share)
             picture = picture + params.comparator_weight * figures["perceptual"]
         loss = picture
         for level, quantized in result.levels.items():
@@ -75,10 +78,11 @@ class VqganStep:
             figures[f"restarted_{level}"] = quantized.restarted
             loss = loss + params.commitment_weight * quantized.commitment_loss
             if params.still_weight:
-                figures[f"still_{level}"] = stillness_loss(quantized.encoded, frames)
-                loss = loss + params.still_weight * figures[f"still_{level}"]
+                still = stillness_loss(quantized.encoded, frames, ranks=ranks)
+                figures[f"still_{level}"] = still
+                loss = loss + params.still_weight * still
         if self.adversary is not None:
-            if not torch.isfinite(picture):
+            if ranks.most(int(not torch.isfinite(picture))):
                 raise NonFiniteError(f"the loss of the picture is not finite ({in_words(figures)})")
             extra, adversarial_figures = self.adversary(
                 frames, shown, picture, last_layer=self.vqgan.last_layer, step=step, part=part
@@ -87,13 +91,31 @@ class VqganStep:
             figures |= adversarial_figures
         return StepResult(loss=loss, figures=figures)
 
-    def _depths(self, count: int, step: int, part: int) -> Int64[Tensor, "b"]:
+    def _compare(
+        self,
+        shown: Float[Tensor, "b c h w"],
+        frames: Float[Tensor, "b c h w"],
+        share: Share,
+    ) -> Float[Tensor, ""]:
+        """Give the perceptual distance of the first frames of the whole batch."""
+        assert self.comparator is not None
+        count = min(compared_frames(self.params), share.total)
+        own = int((share.rows < count).sum())
+        if not own:
+            return shown.new_zeros(())
+        with self.runtime.autocast():
+            distance = self.comparator(shown[:own], frames[:own]).float()
+        return distance * (own * self.ranks.count / count)
+
+    def _depths(self, share: Share, step: int, part: int) -> Int64[Tensor, "b"]:
         """Draw how many levels each sample is decoded from: mostly all; successive ones alike."""
         levels, successive = len(self.vqgan.shape.levels), successive_frames(self.params)
+        groups = share.groups(successive)
         rng = generator(self.seed, "vqgan", "depth", step, part)
-        dropped = torch.rand(count // successive, generator=rng) < self.params.bottom_drop
+        dropped = torch.rand(groups.total, generator=rng) < self.params.bottom_drop
         fewer = torch.randint(1, max(2, levels), dropped.shape, generator=rng)
-        return torch.where(dropped, fewer, levels).repeat_interleave(successive)
+        depths = torch.where(dropped, fewer, levels)[groups.rows]
+        return depths.repeat_interleave(successive)
 
 
 def successive_frames(params: VqganParams) -> int:

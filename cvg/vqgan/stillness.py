@@ -10,18 +10,23 @@ from einops import rearrange
 
 from cvg.frames.pixels import STILL
 from cvg.tensors import Bool, Float, Float32, Tensor
+from cvg.training.ranks import ALONE, Ranks
 
 LEAST_VARIANCE = 1e-6
 
 
 def stillness_loss(
-    encoded: Float32[Tensor, "b d h w"], frames: Float[Tensor, "b c _ _"]
+    encoded: Float32[Tensor, "b d h w"],
+    frames: Float[Tensor, "b c _ _"],
+    *,
+    ranks: Ranks = ALONE,
 ) -> Float32[Tensor, ""]:
     """Give how far latents of still cells move, as a share of how much latents differ at all.
 
     Args:
         encoded: latents before quantization; rows 2i and 2i + 1 are of successive frames.
         frames: in [-1, 1].
+        ranks: each of which has a part of the batch.
 
     Returns:
         mean squared move of the still cells, over the variance of all latents (without gradient):
@@ -30,8 +35,10 @@ def stillness_loss(
     before, after = rearrange(encoded, "(b two) d h w -> two b d h w", two=2)
     still = still_cells(frames, grid=encoded.shape[-1])
     moves = (after - before).square().mean(1)
-    variance = encoded.detach().var(dim=(0, 2, 3)).mean().clamp(min=LEAST_VARIANCE)
-    return (moves * still).sum() / still.sum().clamp(min=1) / variance
+    of_all = ranks.gathered(encoded.detach())
+    variance = of_all.var(dim=(0, 2, 3)).mean().clamp(min=LEAST_VARIANCE)
+    count = ranks.sum(still.sum()).clamp(min=1) / ranks.count
+    return (moves * still).sum() / count / variance
 
 
 def still_cells(frames: Float[Tensor, "b c _ _"], *, grid: int) -> Bool[Tensor, "b2 {grid} {grid}"]:

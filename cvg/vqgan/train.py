@@ -11,11 +11,13 @@ from cvg.frames.store import FrameStore
 from cvg.seeding import generator, seed_everything
 from cvg.training.loop import Job, StepResult, Surroundings, Trained, train
 from cvg.training.messages import tell, warn
+from cvg.training.ranks import require_share
 from cvg.vqgan.adversary import Adversary
 from cvg.vqgan.augment import augment
 from cvg.vqgan.comparator import Comparator
 from cvg.vqgan.health import measure_health
 from cvg.vqgan.model import Vqgan, VqganShape
+from cvg.vqgan.quantizer import FRAMES_TOGETHER
 from cvg.vqgan.quantizers import QuantizerShape
 from cvg.vqgan.step import VqganStep, compared_frames, successive_frames
 
@@ -56,10 +58,13 @@ def train_vqgan(
     """
     seed, device = around.seed, around.device
     seed_everything(seed, "vqgan")
+    ranks = around.runtime.ranks
+    require_share(params.batch_size, ranks, field="vqgan.batch_size", together=FRAMES_TOGETHER)
     vqgan = Vqgan(vqgan_shape(params, size=store.size[0])).to(device)
+    vqgan.train_on(ranks)
     _warn_of_idle_codes(store, vqgan.shape)
     adversary = (
-        Adversary(params, learning_rate=around.learning_rate, seed=seed, device=device)
+        Adversary(params, learning_rate=around.learning_rate, seed=seed, device=device, ranks=ranks)
         if params.discriminator.enabled
         else None
     )
@@ -72,6 +77,7 @@ def train_vqgan(
         seed=seed,
     )
     successive = successive_frames(params)
+    share = ranks.share(params.batch_size, together=FRAMES_TOGETHER)
     training = FrameBatches(store, "train", successive=successive)
     held_out = FrameBatches(store, "held_out")
     if comparator is not None:
@@ -79,9 +85,14 @@ def train_vqgan(
 
     def train_step(step: int, part: int) -> StepResult:
         rng = generator(seed, "vqgan", "batch", step, part)
-        frames = training.random(params.batch_size, rng=rng)
+        frames = training.random(params.batch_size, rng=rng, share=share)
         frames = augment(
-            frames, flip=params.flip, shift=params.shift, successive=successive, rng=rng
+            frames,
+            flip=params.flip,
+            shift=params.shift,
+            successive=successive,
+            rng=rng,
+            share=share.groups(successive),
         )
         return losses(frames.to(device), step, part)
 

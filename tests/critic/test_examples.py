@@ -8,6 +8,7 @@ from cvg.codes.layout import layout_of
 from cvg.critic.corruptions import CORRUPTIONS
 from cvg.critic.examples import SUCCESSIVE, ExampleMaker
 from cvg.errors import UserError
+from cvg.training.group import Group
 
 
 @pytest.fixture
@@ -69,6 +70,25 @@ def test_random_examples_can_be_repeated_and_are_moved(toys, make, sight):
     assert torch.equal(first.conditions.prefix, again.conditions.prefix)
     changed = moved.random(kinds, rng=toys.rng())
     assert torch.equal(changed.pictures, first.pictures) == (sight.input == "codes")
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_examples_do_not_depend_on_the_ranks(toys, make, count):
+    maker = make(shift=3, flip=True, noise=0.2)
+    kinds = [None, "noisy", "noisy", "spliced", "noisy", None]
+
+    def drawn(share=None):
+        return maker.random(kinds, rng=toys.rng(), share=share)
+
+    whole = drawn()
+    for number in range(count):
+        share = Group(number=number, count=count).share(6)
+        part = drawn(share)
+        # A batch of another size may round differently in the last bit.
+        assert torch.allclose(part.pictures, whole.pictures[share.rows], atol=1e-5)
+        assert torch.equal(part.conditions.prefix, whole.conditions.prefix[share.rows])
+        assert torch.equal(part.real, whole.real[share.rows])
+        assert torch.equal(part.pairs, whole.pairs[share.rows])
 
 
 def test_a_moved_clip_moves_as_one(toys, make, sight):

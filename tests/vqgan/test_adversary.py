@@ -210,7 +210,7 @@ def test_what_is_shown_is_changed_anew_for_each_purpose_step_and_part(make, fram
 def test_real_and_reconstructed_frames_are_changed_both(make, frames, monkeypatch):
     changed = []
 
-    def spy(shown, *, rng, together):
+    def spy(shown, *, rng, together, share):
         changed.append((shown.detach().clone(), together))
         return shown
 

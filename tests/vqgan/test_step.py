@@ -7,6 +7,7 @@ from torch.nn.functional import l1_loss, mse_loss
 from cvg.seeding import seed_everything
 from cvg.training.finite import NonFiniteError
 from cvg.training.runtime import Runtime
+from cvg.training.share import of_all
 from cvg.vqgan.adversary import Adversary
 from cvg.vqgan.step import VqganStep
 
@@ -138,20 +139,20 @@ def test_the_same_step_drops_the_same_samples(vqgan, params, frames):
 def test_dropped_samples_of_three_levels_end_at_either_coarser_one(toys, params):
     vqgan = toys.toy_vqgan(levels=("top", "middle", "bottom"))
     step = make_step(vqgan, params, bottom_drop=0.5)
-    depths = torch.cat([step._depths(100, number, 0) for number in range(10)])
+    depths = torch.cat([step._depths(of_all(100), number, 0) for number in range(10)])
     shares = torch.bincount(depths, minlength=4) / len(depths)
     assert shares.tolist() == pytest.approx([0, 0.25, 0.25, 0.5], abs=0.05)
 
 
 def test_a_single_level_is_never_dropped(toys, params, frames):
     step = make_step(toys.toy_vqgan(levels=("bottom",)), params, bottom_drop=1.0)
-    assert step._depths(50, 0, 0).unique().tolist() == [1]
+    assert step._depths(of_all(50), 0, 0).unique().tolist() == [1]
     assert torch.isfinite(step(frames, 0).loss)
 
 
 def test_the_frames_of_a_pair_are_decoded_from_equally_many_levels(vqgan, adversarial):
     settings = adversarial.discriminator.model_copy(update={"pairs": True})
     step = make_step(vqgan, adversarial, discriminator=settings, bottom_drop=0.5)
-    depths = step._depths(100, 0, 0).unflatten(0, (-1, 2))
+    depths = step._depths(of_all(100), 0, 0).unflatten(0, (-1, 2))
     assert torch.equal(depths[:, 0], depths[:, 1])
     assert set(depths.flatten().tolist()) == {1, 2}

@@ -1,0 +1,81 @@
+"""Weights, moments and averages in parts, one on each rank: PyTorch's `fully_shard` (FSDP2).
+
+Source: Zhao et al. 2023, arXiv:2304.11277. The weights are gathered for the forward pass; in the
+backward pass gradients are averaged and dealt out. What is not trained, such as codebooks, is whole
+on each rank.
+"""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from cvg.tensors import Tensor
+from cvg.training.runtime import Runtime
+from cvg.training.strategy import Replicas
+
+
+class Shards(Replicas):
+    """Each rank has a part of the weights."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Spread over the ranks of `runtime`."""
+        super().__init__(runtime.ranks)
+        self._mesh = init_device_mesh(runtime.device.type, (runtime.ranks.count,))
+        self._models: list[FSDPModule] = []
+        # What a model gives is not changed in place anywhere here.
+        warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module .* returned a view")
+
+    def spread(self, model: nn.Module, matrices: Sequence[Tensor] = ()) -> Sequence[Tensor]:
+        """Cut each parameter along its first axis."""
+        chosen = {id(matrix) for matrix in matrices}
+        names = [name for name, one in model.named_parameters() if id(one) in chosen]
+        # All weights at once, and kept from the forward to the backward pass: between the two, a
+        # loss looks at single layers.
+        self._models.append(fully_shard(model, mesh=self._mesh, reshard_after_forward=False))
+        parameters = dict(model.named_parameters())
+        return [parameters[name] for name in names]
+
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Leave it: the backward pass has done it."""
+
+    def settle(self) -> None:
+        """Let go of gathered weights, which looks and batches that were not used leave behind."""
+        for model in self._models:
+            model.reshard()
+
+    def unite(self, model: nn.Module) -> None:
+        """Put whole parameters in the place of the parts; the model is for keeping, not for use."""
+        self.settle()
+        for module in model.modules():
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                setattr(module, name, nn.Parameter(self.whole(parameter.detach())))
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        """Gather a tensor that lies in parts; all ranks must call this."""
+        return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+    def kept(self, node: Any) -> Any:
+        """Gather one tensor after the other, to the memory of the first rank's processor."""
+        if isinstance(node, DTensor):
+            gathered = node.full_tensor()
+            # Together, these may be more than a device can hold.
+            return gathered.new_empty(0) if self._ranks.number else gathered.cpu()
+        if isinstance(node, dict):
+            return {key: self.kept(value) for key, value in node.items()}
+        if isinstance(node, list | tuple):
+            return type(node)(self.kept(value) for value in node)
+        return node
+
+    def placed(self, node: Any, *, like: Any) -> Any:
+        """Cut what is in parts in `like`; what `like` does not have stays whole."""
+        if isinstance(node, Tensor) and isinstance(like, DTensor):
+            node = node.to(like.device)
+            return distribute_tensor(node, like.device_mesh, like.placements, src_data_rank=None)
+        if isinstance(node, dict) and isinstance(like, dict):
+            return {key: self.placed(value, like=like.get(key)) for key, value in node.items()}
+        return node

@@ -1,0 +1,89 @@
+"""What is trained on two ranks: the same as on one up to rounding, the same on both to the bit."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
+
+JOBS = Path(__file__).with_name("jobs.py")
+# On one rank and on two, nothing is drawn apart.
+ALIKE = ("raster", "parallel", "vqgan", "restarts", "critic", "pixels", "teach", "reward")
+# Both ways sum in the same order.
+SAME_BITS = ("uneven", "raster", "dropped", "vqgan", "restarts", "critic")
+# They do not: gradients are added up over two parts, or their norm is that of two halves.
+CLOSE = ("parallel", "clipped")
+
+
+@pytest.fixture(scope="session")
+def two(start, tmp_path_factory):
+    """What two ranks trained, whole (ddp) and in parts (fsdp2)."""
+    folder = tmp_path_factory.mktemp("two")
+    whole = sorted({*ALIKE, *SAME_BITS, *CLOSE})
+    parts = [f"{name}@fsdp2" for name in (*SAME_BITS, *CLOSE)]
+    status, out = start(JOBS, folder, *whole, *parts).finish()
+    assert status == 0, out
+    # Of two ranks one speaks.
+    assert out.count("train-critic: 6/6") == 3
+    return folder
+
+
+@pytest.fixture(scope="session")
+def one(start, tmp_path_factory):
+    """What one process trained."""
+    folder = tmp_path_factory.mktemp("one")
+    status, out = start(JOBS, folder, *ALIKE, ranks=1).finish()
+    assert status == 0, out
+    return folder
+
+
+def rows(folder, name):
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def largest_difference(folder, name, others, other):
+    ours, theirs = (
+        load_file(path)
+        for path in (folder / f"{name}.safetensors", others / f"{other}.safetensors")
+    )
+    assert ours.keys() == theirs.keys()
+    pairs = [(ours[key].double(), theirs[key].double()) for key in ours]
+    return max((first - second).abs().max().item() for first, second in pairs)
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_two_ranks_train_what_one_does(one, two, name):
+    # In the critics, some weights have next to no gradient, and Adam takes steps along its sign.
+    most = 3e-5 if name in ("critic", "pixels") else 2e-6
+    assert largest_difference(one, name, two, name) < most
+    for ours, theirs in zip(rows(one, name), rows(two, name), strict=True):
+        # The gains of a reward are small differences of large sums.
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-4 if name == "reward" else 1e-6)
+
+
+@pytest.mark.parametrize("name", [*ALIKE, *SAME_BITS, *CLOSE])
+def test_both_ranks_have_the_same_bits(two, name):
+    """Codebooks, running sums and adversaries' influence among them."""
+    assert (two / f"{name}.rank0").read_text() == (two / f"{name}.rank1").read_text()
+
+
+@pytest.mark.parametrize("name", SAME_BITS)
+def test_weights_in_parts_give_the_same_bits(two, name):
+    assert largest_difference(two, name, two, f"{name}@fsdp2") == 0
+    assert (two / f"{name}@fsdp2.rank0").read_text() == (two / f"{name}.rank0").read_text()
+
+
+@pytest.mark.parametrize("name", CLOSE)
+def test_weights_in_parts_differ_by_rounding_alone_where_sums_have_another_order(two, name):
+    assert largest_difference(two, name, two, f"{name}@fsdp2") < 1e-6
+
+
+def test_ranks_leave_out_a_batch_together_and_follow_one_clock(two):
+    assert sum(row.get("skipped_batches", 0) for row in rows(two, "uneven")) == 1
+    assert rows(two, "uneven")[-1]["step"] == 8
+
+
+def test_codes_were_restarted_at_all(two):
+    assert max(row["restarted_top"] for row in rows(two, "restarts") if "loss" in row) > 0
