@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.measure import ROUNDS, alternate, machine, print_table, row_of
 from cvg.params import load_params
 from cvg.pretrained.catalog import LPIPS_TRUNKS
+from cvg.pretrained.lpips import load_lpips
 from cvg.pretrained.store import locate
 from cvg.seeding import generator, seed_everything
 from cvg.training.average import WeightAverage
@@ -172,7 +173,7 @@ def found(network):
     if locate(LPIPS_TRUNKS[network]) is None:
         print(f"left out: comparator {network}; `cvg weights fetch` gets its weights")
         return None
-    return Comparator(network, device=CPU)
+    return Comparator(load_lpips(network, device=CPU))
 
 
 def peaks(vqgan, frames, *, matrix):

@@ -91,7 +91,7 @@ class CodeWriter:
         }
         self._shard = {
             grid.level: np.empty(
-                (shard_frames, grid.rows, grid.columns), _smallest_type(grid.codebook_size)
+                (shard_frames, grid.rows, grid.columns), smallest_type(grid.codebook_size)
             )
             for grid in grids
         } | {
@@ -325,7 +325,8 @@ def _remove_others(folder: Path, kept: Container[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _smallest_type(codebook_size: int) -> type[np.unsignedinteger]:
+def smallest_type(codebook_size: int) -> type[np.unsignedinteger]:
+    """Give the type that codes are stored in."""
     return np.uint8 if codebook_size <= 256 else np.uint16
 
 

@@ -16,15 +16,14 @@ from cvg.frames.pixels import to_channels_first, to_unit
 from cvg.frames.store import FrameStore
 from cvg.progress import Steps
 from cvg.segments import Segment
-from cvg.vqgan.model import Vqgan
+from cvg.vqgan.model import Vqgan, VqganShape
 
 # Cells of a map to a code of the finest grid, each way: finer than codes, to keep edges.
 MAP_CELLS_PER_CODE = 2
 
 
-def code_grids(vqgan: Vqgan) -> tuple[Grid, ...]:
+def code_grids(shape: VqganShape) -> tuple[Grid, ...]:
     """Give the grids of all levels, coarse to fine."""
-    shape = vqgan.shape
     return tuple(
         Grid(
             level=level,
@@ -71,7 +70,7 @@ def tokenize(
     segments.sort(key=lambda segment: segment.first_frame)
     everything = _all_frames(segments, store.folder)
     total = everything.num_frames
-    grids = code_grids(vqgan)
+    grids = code_grids(vqgan.shape)
     aligned = Aligned(store, segments, map_cells=MAP_CELLS_PER_CODE * grids[-1].rows)
     writer = CodeWriter(
         folder,
