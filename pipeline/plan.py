@@ -41,8 +41,8 @@ def plan(
     tflops: Annotated[
         float,
         typer.Option(
-            help="What a device reaches in training, 10^12 operations a second: a third of what its "
-            "maker states for dense products is a fair guess.",
+            help="What a device reaches in training, 10^12 operations a second; a third of what "
+            "its maker states for dense products is a fair guess.",
             min=0.001,
             callback=finite,
         ),
@@ -129,7 +129,7 @@ def _times(stages: Sequence["StagePlan"], rate: float, rates: "Rates | None") ->
             str(stage.params.accumulate),
             *(f"{value / TERA:.4g}" for value in (cost.forward, cost.backward, cost.update)),
             f"{stage.params.steps:,}",
-            f"{stage.seconds(_rate_of(stage, rate, rates)) / DAY:.3g}",
+            f"{_seconds(stage, rate, rates) / DAY:.3g}",
         )
     return table
 
@@ -191,27 +191,35 @@ def _sentences(
 ) -> Iterator[str]:
     """Say in words what the tables add up to."""
     transformers = sum(one.parameters for one in stages if "transformer" in one.name)
-    days = sum(one.seconds(_rate_of(one, rate, rates)) for one in stages) / DAY
+    days = sum(_seconds(one, rate, rates) for one in stages) / DAY
     per_frame = sum(storage.codes.values())
     yield (
         f"{_millions(transformers)} M numbers in transformers; {per_frame} codes a frame, one for "
         f"{storage.frame_bytes / 3 / per_frame:.0f} pixels."
     )
     if rates is None:
-        yield f"{days:.3g} days for all that trains, at {rate / TERA:g} TFLOP/s a device (--tflops)."
+        yield (
+            f"{days:.3g} days for all that trains, one after the other, at {rate / TERA:g} TFLOP/s "
+            "a device (--tflops)."
+        )
     else:
         yield (
-            f"{days:.3g} days for all that trains, at the measured rates: a large product reaches "
+            f"{days:.3g} days for all that trains, one after the other, at the measured rates: a "
+            f"large product reaches "
             f"{rates.product / TERA:.3g} TFLOP/s here, "
-            + ", ".join(f"{name} {one / rates.product:.0%} of it" for name, one in rates.steps.items())
+            + ", ".join(
+                f"{name} {one / rates.product:.0%} of it" for name, one in rates.steps.items()
+            )
             + "."
         )
     encode = storage.frames * sampling.encode / (rate if rates is None else rates.product)
     yield f"Tokenizing takes {encode / 3600:.2g} hours more, on one device."
 
 
-def _rate_of(stage: "StagePlan", rate: float, rates: "Rates | None") -> float:
-    return rate if rates is None else rates.steps[stage.name]
+def _seconds(stage: "StagePlan", rate: float, rates: "Rates | None") -> float:
+    if rates is None:
+        return stage.seconds(rate, product=rate)
+    return stage.seconds(rates.steps[stage.name], product=rates.product)
 
 
 def _table(title: str, headings: Sequence[str]) -> "Table":

@@ -57,7 +57,7 @@ def memory_of(cost: StepCost, *, strategy: Strategy, devices: int) -> Memory:
             activations=work,
         )
     return Memory(
-        weights=_share(cost.weights, devices),
+        weights=_share(cost.weights, devices) + cost.beside,
         gradients=_share(cost.gradients, devices),
         optimizer=_share(cost.optimizer, devices),
         copies=_share(KEPT_COPIES * cost.weights, devices),

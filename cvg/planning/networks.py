@@ -27,6 +27,7 @@ from cvg.vqgan.step import VqganStep
 from cvg.vqgan.tokenize import code_grids
 from cvg.vqgan.train import vqgan_shape
 
+
 @dataclass(frozen=True, kw_only=True)
 class Networks:
     """Makes what the stages train, and batches of `rows` frames or clips for it.
@@ -55,9 +56,7 @@ class Networks:
             vqgan,
             params,
             comparator=(
-                None
-                if params.comparator == "none"
-                else self._make_comparator(params.comparator)
+                None if params.comparator == "none" else self._make_comparator(params.comparator)
             ),
             adversary=(
                 Adversary(params, learning_rate=self.params.lr, seed=0, device=device)

@@ -4,14 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-
 from cvg.config import TrainingParams
 from cvg.planning.memory import STRATEGIES, USABLE, Memory, Strategy, memory_of
 from cvg.planning.networks import Networks
 from cvg.planning.trace import StepCost, Trainable, trace
 from cvg.training.runtime import Runtime
-
-DAY = 24 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +38,16 @@ class StagePlan:
         """Numbers that are trained."""
         return sum(self.cost.parameters.values())
 
-    @property
-    def device_operations(self) -> int:
-        """Floating-point operations of one optimizer step on one device, all its batches."""
-        cost = self.cost
-        return self.params.accumulate * (cost.forward + cost.backward) + cost.update
+    def seconds(self, rate: float, *, product: float) -> float:
+        """Give the time of all steps; validation, data and links between devices cost nothing.
 
-    def seconds(self, rate: float) -> float:
-        """Give the time of all steps, at operations a second on a device; links cost nothing."""
-        return self.params.steps * self.device_operations / rate
+        Args:
+            rate: operations a second of a device in forward and backward.
+            product: in the large products of an optimizer.
+        """
+        cost = self.cost
+        gradient = self.params.accumulate * (cost.forward + cost.backward) / rate
+        return self.params.steps * (gradient + cost.update / product)
 
     def strategy(self, memory: float) -> Strategy | None:
         """Give the first strategy that fits into the bytes of a device; None where none does."""
@@ -100,8 +98,7 @@ def _plan(
         devices=devices,
         cost=cost,
         memory={
-            strategy: memory_of(cost, strategy=strategy, devices=devices)
-            for strategy in strategies
+            strategy: memory_of(cost, strategy=strategy, devices=devices) for strategy in strategies
         },
     )
 

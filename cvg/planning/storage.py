@@ -34,7 +34,9 @@ class Storage:
 def storage_of(extract: ExtractParams, grids: tuple[Grid, ...], *, hours: float) -> Storage:
     """Give what frames and codes take; neither is compressed."""
     fps = extract.fps or ASSUMED_FPS / extract.stride
-    sizes = [grid.num_codes * np.dtype(smallest_type(grid.codebook_size)).itemsize for grid in grids]
+    sizes = [
+        grid.num_codes * np.dtype(smallest_type(grid.codebook_size)).itemsize for grid in grids
+    ]
     return Storage(
         fps=fps,
         frames=round(hours * 3600 * fps),

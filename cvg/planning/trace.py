@@ -64,6 +64,7 @@ class StepCost:
         backward: operations of the gradient.
         update: operations of the optimizer.
         saved: bytes kept between the two for the gradient.
+        beside: bytes of all else that stays: frozen networks, an adversary and its optimizer.
         peak: most bytes that forward and backward hold at once, beyond weights and what optimizers
             keep; gradients are part of it.
         update_peak: most bytes that the optimizer holds at once beyond gradients and what it keeps.
@@ -77,6 +78,7 @@ class StepCost:
     forward: int
     backward: int
     update: int
+    beside: int
     saved: int
     peak: int
     update_peak: int
@@ -188,15 +190,18 @@ def trace(build: Callable[[], Trainable], runtime: Runtime) -> StepCost:
         with FlopCounterMode(display=False) as update:
             nn.utils.clip_grad_norm_(task.model.parameters(), task.params.grad_clip)
             optimizer.step()
+        weights = _bytes([*task.model.parameters(), *task.model.buffers()])
+        kept = _bytes(tree_leaves(optimizer.state_dict()))
         return StepCost(
             parameters=count_by_part(task.model),
-            weights=_bytes([*task.model.parameters(), *task.model.buffers()]),
+            weights=weights,
             largest=_largest(task),
             gradients=_bytes(_gradients(task.model)),
-            optimizer=_bytes(tree_leaves(optimizer.state_dict())),
+            optimizer=kept,
             forward=forward.get_total_flops(),
             backward=backward.get_total_flops(),
             update=update.get_total_flops(),
+            beside=before - weights - kept,
             saved=saved,
             peak=peak,
             update_peak=ledger.most - left,
