@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from cvg.config import Level, LevelParams, Params
+from cvg.config import LevelParams, Params
 from cvg.planning.networks import Networks
 from cvg.planning.trace import Trainable
 from cvg.training.runtime import Runtime
@@ -114,15 +114,13 @@ def _wait(device: torch.device) -> None:
 
 
 def _with_few_layers(params: Params) -> Params:
-    levels: dict[Level, LevelParams] = {
+    levels: dict[str, LevelParams] = {
         level: params.transformer.of(level).model_copy(
             update={"layers": min(LAYERS, params.transformer.of(level).layers)}
         )
         for level in params.vqgan.levels
     }
-    return params.model_copy(
-        update={"transformer": params.transformer.model_copy(update=dict(levels))}
-    )
+    return params.model_copy(update={"transformer": params.transformer.model_copy(update=levels)})
 
 
 def _plain(params: Params) -> Params:

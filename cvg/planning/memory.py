@@ -19,7 +19,7 @@ class Memory:
     """Bytes at the worst moment of a step.
 
     Attributes:
-        weights: parameters and buffers.
+        weights: parameters and buffers, and the networks beside that are not the trained one.
         gradients: with DDP on several devices twice, because they are sent from a copy.
         optimizer: moments of AdamW, momentum of Muon.
         copies: the average of the weights, and the best one.
@@ -50,7 +50,7 @@ def memory_of(cost: StepCost, *, strategy: Strategy, devices: int) -> Memory:
     work = max(cost.peak, cost.gradients + cost.update_peak) - cost.gradients
     if strategy == "ddp" or devices == 1:
         return Memory(
-            weights=cost.weights,
+            weights=cost.weights + cost.beside,
             gradients=cost.gradients * (1 if devices == 1 else 2),
             optimizer=cost.optimizer,
             copies=KEPT_COPIES * cost.weights,

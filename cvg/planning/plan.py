@@ -127,6 +127,8 @@ def advice(stage: StagePlan, memory: float) -> Iterator[str]:
         return
     need = list(stage.memory.values())[-1]
     fixed = need.total - need.activations
+    if accumulate == 1:
+        fixed += need.gradients  # from then on they are held while a batch is computed
     rows = int((USABLE * memory - fixed) / (need.activations / stage.rows))
     if fixed > USABLE * memory:
         yield (

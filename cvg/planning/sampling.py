@@ -99,7 +99,8 @@ def _level(networks: Networks, level: Level) -> LevelCost:
                 decoder.put(frame[:, 0])
             else:
                 decoder.give(frame)
-                decoder.begin()
+        if not raster:
+            decoder.begin()
         with FlopCounterMode(display=False) as again:
             if raster:
                 decoder.peek()

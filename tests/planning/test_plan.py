@@ -32,15 +32,6 @@ def test_networks_of_every_preset_are_built_without_memory(networks, preset):
     assert 1 < in_transformers / (1e6 * millions[preset]) < 1.1
 
 
-@pytest.mark.parametrize("preset", ["large", "huge"])
-def test_every_stage_of_the_large_presets_fits_as_their_comments_say(networks, preset):
-    devices = 8 if preset == "huge" else 1
-    made = networks(preset=preset, precision="bf16", words=10_000)
-    for stage in plan_stages(made, devices=devices):
-        assert not list(advice(stage, 80e9)), stage.name
-        assert stage.strategy(80e9) == "ddp"
-
-
 @pytest.fixture(scope="module")
 def cost():
     """Of a step of a transformer."""
@@ -79,43 +70,42 @@ def test_largest_part_is_gathered_and_not_the_whole(networks):
 @pytest.mark.parametrize("devices", [1, 2])
 def test_following_the_advice_makes_it_fit(networks, devices):
     def top(*changes):
-        stages = plan_stages(networks(*changes), devices=devices)
-        return next(stage for stage in stages if stage.name == "train_transformer@top")
+        return plan_stages(networks(*changes, preset="quick"), devices=devices)[1]
 
-    before = top()
+    before = top("transformer.top.batch_size=64")
     memory = 0.6 * min(need.total for need in before.memory.values()) / USABLE
     (sentence,) = advice(before, memory)
     batch, accumulate = map(
         int, re.search(r"to (\d+) and raise accumulate from 1 to (\d+)", sentence).groups()
     )
-    assert batch < 16 <= batch * accumulate
+    assert batch < 64 <= batch * accumulate
     after = top(f"transformer.top.batch_size={batch}", f"transformer.top.accumulate={accumulate}")
     assert after.strategy(memory) is not None
 
 
 def test_what_cannot_fit_names_what_to_lower(networks):
-    stage = plan_stages(networks(), devices=1)[1]
+    stage = plan_stages(networks(preset="quick"), devices=1)[1]
     (sentence,) = advice(stage, 1e6)
     assert "transformer.top.width" in sentence
     fixed = stage.memory["ddp"].total - stage.memory["ddp"].activations
-    (sentence,) = advice(stage, (fixed + 1e6) / USABLE)
+    (sentence,) = advice(stage, (fixed + 1000) / USABLE)
     assert "not even one row" in sentence
     assert "transformer.top.clip_frames" in sentence
 
 
 def test_batch_that_devices_cannot_divide_is_told(networks):
-    stage = plan_stages(networks(), devices=3)[1]
-    assert stage.rows == 6
-    assert "transformer.top.batch_size is 16, which 3 devices" in next(advice(stage, 80e9))
+    stage = plan_stages(networks(preset="quick"), devices=3)[1]
+    assert stage.rows == 3
+    assert "transformer.top.batch_size is 8, which 3 devices" in next(advice(stage, 80e9))
 
 
 def test_more_devices_take_less_time(networks):
-    one, four = (plan_stages(networks(), devices=n)[1] for n in (1, 4))
+    one, four = (plan_stages(networks(preset="quick"), devices=n)[1] for n in (1, 4))
     seconds = one.seconds(1e9, product=1e9)
     assert seconds == pytest.approx(
-        150 * (one.cost.forward + one.cost.backward + one.cost.update) / 1e9
+        20 * (one.cost.forward + one.cost.backward + one.cost.update) / 1e9
     )
-    assert 0.25 * seconds < four.seconds(1e9, product=1e9) < 0.5 * seconds
+    assert 0.25 * seconds < four.seconds(1e9, product=1e9) < 0.6 * seconds
 
 
 @pytest.mark.parametrize("order", ["raster", "parallel"])
