@@ -128,8 +128,10 @@ def advice(stage: StagePlan, memory: float) -> Iterator[str]:
     need = list(stage.memory.values())[-1]
     fixed = need.total - need.activations
     if accumulate == 1:
-        fixed += need.gradients  # from then on they are held while a batch is computed
-    rows = int((USABLE * memory - fixed) / (need.activations / stage.rows))
+        fixed += stage.cost.gradients  # from then on they are held while a batch is computed
+    # What is kept for the gradient grows with the rows; the rest is taken not to shrink.
+    kept = stage.cost.saved / stage.rows
+    rows = int((USABLE * memory - fixed - max(0, need.activations - stage.cost.saved)) / kept)
     if fixed > USABLE * memory:
         yield (
             f"{stage.name}: weights, gradients and moments alone take {_gb(fixed)} of "
