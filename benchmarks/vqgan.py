@@ -33,6 +33,7 @@ from benchmarks.measure import (
 )
 from cvg.params import load_params
 from cvg.pretrained.catalog import LPIPS_TRUNKS
+from cvg.pretrained.lpips import load_lpips
 from cvg.pretrained.store import locate
 from cvg.seeding import generator, seed_everything
 from cvg.training.average import WeightAverage
@@ -180,7 +181,7 @@ def found(network):
     if locate(LPIPS_TRUNKS[network]) is None:
         print(f"left out: comparator {network}; `cvg weights fetch` gets its weights")
         return None
-    return Comparator(network, device=CPU)
+    return Comparator(load_lpips(network, device=CPU))
 
 
 def peaks(vqgan, frames, *, matrix):

@@ -20,6 +20,7 @@ from pipeline import (
     extract,
     figures,
     finetune,
+    plan,
     preset,
     report,
     sample,
@@ -64,6 +65,7 @@ app.command("compare", rich_help_panel=TOOLS)(compare.compare)
 app.add_typer(data.app, name="data", rich_help_panel=TOOLS)
 app.add_typer(weights.app, name="weights", rich_help_panel=TOOLS)
 app.command("preset", rich_help_panel=TOOLS)(preset.preset)
+app.command("plan", rich_help_panel=TOOLS)(plan.plan)
 app.command("ui", rich_help_panel=TOOLS)(ui.ui)
 app.command("doctor", rich_help_panel=TOOLS)(doctor.doctor)
 

@@ -28,7 +28,7 @@ def preset(
     from cvg.params import load_params
 
     values = dict(read_preset(name, params_path))
-    texts = [f"{key}={_text(value)}" for key, value in values.items()]
+    texts = as_overrides(values)
     load_params(params_path, texts)
     if overrides:
         typer.echo(" ".join(f"-S {text}" for text in texts))
@@ -53,6 +53,11 @@ def read_preset(name: str, params_path: Path) -> Iterator[tuple[str, Any]]:
         names = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
         raise UserError(f"{path}: no such preset; there are: {names}")
     yield from leaves(read_tree(path))
+
+
+def as_overrides(values: Mapping[str, Any]) -> list[str]:
+    """Give values as texts `section.key=value`."""
+    return [f"{key}={_text(value)}" for key, value in values.items()]
 
 
 def put_values(path: Path, values: Mapping[str, Any]) -> list[str]:
@@ -83,7 +88,9 @@ def put_values(path: Path, values: Mapping[str, Any]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """Give a scalar as YAML."""
+    """Give a value as YAML; without spaces, a list is one word of a command."""
     if value is None:
         return "null"
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,7 +8,7 @@ import pytest
 from cvg.errors import UserError
 from cvg.params import load_params, read_tree
 
-PRESETS = {"demo", "quick", "large", "shapes"}
+PRESETS = {"demo", "quick", "large", "huge", "shapes"}
 # Keys of params.yaml whose names say it all.
 OBVIOUS = {
     "comparator_weight",

@@ -90,11 +90,21 @@ def load_lpips(net: Trunk, device: torch.device | str = "cpu") -> Lpips:
     heads = read_torch_state(_head_path(net))
     # On the meta device nothing is allocated or drawn: building VGG16 with its classifier would
     # cost seconds, and would disturb the global random generator.
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
-        network = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
+    with torch.device("meta"):
+        network = _build(net)
     network.load_state_dict(_whole_state(network, trunk, heads), strict=True, assign=True)
     return Lpips(network, net=net).to(device)
+
+
+def untrained_lpips(net: Trunk) -> Lpips:
+    """Build LPIPS with random weights: its cost is that of the true one, its distances are not."""
+    return Lpips(_build(net), net=net)
+
+
+def _build(net: Trunk) -> lpips.LPIPS:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
+        return lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
 
 
 def _whole_state(

@@ -253,15 +253,18 @@ def _refuse_missing_level(store: CodeStore, level: Level) -> None:
         )
 
 
-def _build(
-    store: CodeStore,
-    layout: Layout,
-    conditioning: Conditioning,
-    params: TransformerParams,
-    own: LevelParams,
-) -> Transformer:
-    codebooks = {name: torch.from_numpy(array) for name, array in store.codebooks().items()}
-    shape = TransformerShape(
+def transformer_shape(
+    params: TransformerParams, own: LevelParams, conditioning: Conditioning, *, code_dim: int
+) -> TransformerShape:
+    """Take from the parameters what rebuilds the network.
+
+    Args:
+        params: of all transformers.
+        own: of this one.
+        conditioning: what it takes.
+        code_dim: width of a codebook vector.
+    """
+    return TransformerShape(
         width=own.width,
         layers=own.layers,
         heads=own.heads,
@@ -270,13 +273,25 @@ def _build(
         keep_first=params.keep_first,
         reach=max(1, own.clip_frames - 1),
         dropout=own.dropout,
-        code_dim=codebooks[layout.predicted.level].shape[1],
+        code_dim=code_dim,
         num_conditions=conditioning.vocabulary.size,
         condition_length=conditioning.vocabulary.length,
         sentence_width=conditioning.sentence_width,
         action_width=conditioning.action_width,
         map_cells=conditioning.map_cells,
     )
+
+
+def _build(
+    store: CodeStore,
+    layout: Layout,
+    conditioning: Conditioning,
+    params: TransformerParams,
+    own: LevelParams,
+) -> Transformer:
+    codebooks = {name: torch.from_numpy(array) for name, array in store.codebooks().items()}
+    code_dim = codebooks[layout.predicted.level].shape[1]
+    shape = transformer_shape(params, own, conditioning, code_dim=code_dim)
     model = Transformer(shape, layout)
     model.set_codebooks(codebooks)
     if model.frame_embedding.actions is not None:

@@ -58,8 +58,9 @@ class Adversary:
         self.ranks = ranks
         self.seed = seed
         self.together = 2 if self.params.pairs else 1
-        self.each = [Judge(self.params, frames=t) for t in range(1, self.together + 1)]
-        self.judges = nn.ModuleList(self.each).to(device)
+        with device:
+            self.each = [Judge(self.params, frames=t) for t in range(1, self.together + 1)]
+        self.judges = nn.ModuleList(self.each)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.judges, weight_decay=params.weight_decay),
             lr=learning_rate * self.params.lr_scale,

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cvg.pretrained.catalog import LPIPS_TRUNKS
-from cvg.pretrained.lpips import SMALLEST_SIZE, Trunk, load_lpips
+from cvg.pretrained.lpips import SMALLEST_SIZE, Lpips, load_lpips
 from cvg.pretrained.store import locate
 from cvg.tensors import Float, Tensor
 from cvg.training.messages import warn
@@ -27,12 +27,12 @@ class Comparator(nn.Module):
 
     figure: str = "lpips"
 
-    def __init__(self, network: Trunk, *, device: torch.device) -> None:
-        """Load LPIPS with `network` (`alex` or `vgg`) from the weights store."""
+    def __init__(self, lpips: Lpips) -> None:
+        """Compare by LPIPS."""
         super().__init__()
-        if network != "alex":
-            self.figure = f"lpips_{network}"
-        self.lpips = load_lpips(network, device=device)
+        if lpips.net != "alex":
+            self.figure = f"lpips_{lpips.net}"
+        self.lpips = lpips
 
     def forward(
         self, frames: Float[Tensor, "b c h w"], others: Float[Tensor, "b c h w"]
@@ -73,4 +73,4 @@ def find_comparator(
             "`dvc repro -f --single-item train_vqgan` trains again"
         )
         return None
-    return Comparator(network, device=device)
+    return Comparator(load_lpips(network, device=device))

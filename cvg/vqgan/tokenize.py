@@ -20,7 +20,7 @@ from cvg.frames.store import FrameStore
 from cvg.mapping.machine import computing
 from cvg.segments import Segment
 from cvg.training.device import chosen_device
-from cvg.vqgan.model import Vqgan
+from cvg.vqgan.model import Vqgan, VqganShape
 from cvg.vqgan.store import load_vqgan
 
 # Cells of a map to a code of the finest grid, each way: finer than codes, to keep edges.
@@ -29,9 +29,8 @@ PARTS = 128  # about, of a store of few shards; a kill costs what was done of on
 PART = "codes.safetensors"  # in the folder of a part
 
 
-def code_grids(vqgan: Vqgan) -> tuple[Grid, ...]:
+def code_grids(shape: VqganShape) -> tuple[Grid, ...]:
     """Give the grids of all levels, coarse to fine."""
-    shape = vqgan.shape
     return tuple(
         Grid(
             level=level,
@@ -110,7 +109,7 @@ class Tokenizer:
         self._segments = [*store.segments("train"), *store.segments("held_out")]
         self._segments.sort(key=lambda segment: segment.first_frame)
         self._everything = _all_frames(self._segments, store.folder)
-        self._grids = code_grids(vqgan)
+        self._grids = code_grids(vqgan.shape)
         cells = MAP_CELLS_PER_CODE * self._grids[-1].rows
         self._aligned = Aligned(store, self._segments, map_cells=cells)
         self._batch_size = batch_size

@@ -109,7 +109,7 @@ def test_a_foreign_folder_is_not_replaced(tmp_path, runs):
     assert (tmp_path / "thesis.txt").read_text() == "text"
 
 
-@pytest.mark.parametrize("name", ["demo", "quick", "large"])
+@pytest.mark.parametrize("name", ["demo", "quick", "large", "huge"])
 def test_mistakes_in_parameters_stop_with_their_line(root, tmp_path, name):
     shutil.copytree(root / "presets", tmp_path / "presets")
     params = Path(shutil.copy(root / "params.yaml", tmp_path))

@@ -1,0 +1,166 @@
+"""Plans of whole runs: what fits, what should change, what a second of video costs."""
+
+import re
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from cvg.planning.memory import USABLE, memory_of
+from cvg.planning.plan import advice, plan_stages
+from cvg.planning.sampling import sampling_cost
+from cvg.planning.storage import storage_of
+from cvg.planning.trace import count_by_part, trace
+from cvg.training.runtime import Runtime
+from cvg.transformer.decoder import Decoder
+from cvg.transformer.packing import pack
+from cvg.vqgan.tokenize import code_grids
+
+RUNTIME = Runtime(device=torch.device("cpu"))
+PRESETS = ["quick", "demo", "shapes", "large", "huge"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_networks_of_every_preset_are_built_without_memory(networks, preset):
+    on_meta = networks(preset=preset, device="meta")
+    models = [on_meta.make_vqgan()]
+    models += [on_meta.make_transformer(level) for level in on_meta.params.vqgan.levels]
+    for model in models:
+        assert all(one.is_meta for one in [*model.parameters(), *model.buffers()])
+    millions = {"quick": 0.22, "demo": 2.4, "shapes": 2.4, "large": 195, "huge": 930}
+    in_transformers = sum(sum(count_by_part(model).values()) for model in models[1:])
+    assert 1 < in_transformers / (1e6 * millions[preset]) < 1.1
+
+
+@pytest.fixture(scope="module")
+def cost():
+    """Of a step of a transformer."""
+    from pathlib import Path
+
+    from cvg.params import load_params
+    from cvg.planning.networks import Networks
+
+    params = load_params(Path(__file__).resolve().parents[2] / "params.yaml")
+    made = Networks(params=params, runtime=RUNTIME, words=50)
+    return trace(lambda: made.transformer("top", 2), RUNTIME)
+
+
+def test_one_device_holds_every_byte_once(cost):
+    need = memory_of(cost, strategy="ddp", devices=1)
+    work = max(cost.peak, cost.gradients + cost.update_peak)
+    assert need.total == 3 * cost.weights + cost.beside + cost.optimizer + work
+
+
+def test_ddp_sends_gradients_from_a_copy(cost):
+    one, eight = (memory_of(cost, strategy="ddp", devices=n) for n in (1, 8))
+    assert eight.total - one.total == cost.gradients
+
+
+def test_fsdp2_divides_all_but_activations(cost):
+    whole, part = (memory_of(cost, strategy="fsdp2", devices=n) for n in (1, 1000))
+    assert part.gradients + part.optimizer + part.copies < 0.01 * whole.total
+    assert part.activations == whole.activations + 3 * cost.largest
+
+
+def test_largest_part_is_gathered_and_not_the_whole(networks):
+    deep = trace(lambda: networks("transformer.top.layers=40").transformer("top", 1), RUNTIME)
+    assert deep.largest < 0.3 * deep.weights
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_following_the_advice_makes_it_fit(networks, devices):
+    def top(*changes):
+        return plan_stages(networks(*changes, preset="quick"), devices=devices)[1]
+
+    before = top("transformer.top.batch_size=64")
+    memory = 0.6 * min(need.total for need in before.memory.values()) / USABLE
+    (sentence,) = advice(before, memory)
+    batch, accumulate = map(
+        int, re.search(r"to (\d+) and raise accumulate from 1 to (\d+)", sentence).groups()
+    )
+    assert batch < 64 <= batch * accumulate
+    after = top(f"transformer.top.batch_size={batch}", f"transformer.top.accumulate={accumulate}")
+    assert after.strategy(memory) is not None
+
+
+def test_what_cannot_fit_names_what_to_lower(networks):
+    stage = plan_stages(networks(preset="quick"), devices=1)[1]
+    (sentence,) = advice(stage, 1e6)
+    assert "transformer.top.width" in sentence
+    need = stage.memory["ddp"]
+    held = need.total - need.activations + need.gradients  # as they are between two batches
+    (sentence,) = advice(stage, (held + 1000) / USABLE)
+    assert "not even one row" in sentence
+    assert "transformer.top.clip_frames" in sentence
+
+
+def test_batch_that_devices_cannot_divide_is_told(networks):
+    stage = plan_stages(networks(preset="quick"), devices=3)[1]
+    assert stage.rows == 3
+    assert "transformer.top.batch_size is 8, which 3 devices" in next(advice(stage, 80e9))
+
+
+def test_more_devices_take_less_time(networks):
+    one, four = (plan_stages(networks(preset="quick"), devices=n)[1] for n in (1, 4))
+    seconds = one.seconds(1e9, product=1e9)
+    assert seconds == pytest.approx(
+        20 * (one.cost.forward + one.cost.backward + one.cost.update) / 1e9
+    )
+    assert 0.25 * seconds < four.seconds(1e9, product=1e9) < 0.6 * seconds
+
+
+@pytest.mark.parametrize("order", ["raster", "parallel"])
+def test_operations_of_sampling_are_those_of_a_decoder(networks, order):
+    made = networks(f"transformer.order={order}", "sample.passes=3")
+    for level in sampling_cost(made).levels:
+        model = made.make_transformer(level.level).eval().requires_grad_(False)
+        frame = torch.zeros(1, model.layout.num_places, dtype=torch.int64)
+        decoder = Decoder(pack(model, "fp32"), made.conditions(1))
+        decoder.prefill(frame[:, None])
+        with FlopCounterMode(display=False) as counter:
+            decoder.begin()
+            if order == "raster":
+                if model.layout.num_given:
+                    decoder.give(frame[:, : model.layout.num_given])
+                for _ in range(level.codes):
+                    decoder.peek()
+                    decoder.put(frame[:, 0])
+            else:
+                hidden = torch.ones(1, level.codes, dtype=torch.bool)
+                for _ in range(3):
+                    decoder.look(frame, hidden)
+                decoder.give(frame)
+        assert level.operations == pytest.approx(counter.get_total_flops(), rel=0.01)
+
+
+def test_a_pass_reads_weights_and_what_is_in_sight(networks):
+    made = networks("transformer.keep_first=false")
+    top = sampling_cost(made).levels[0]
+    weights = 4 * (12 * 128**2 + 9 * 128) + 2 * 128 + (128 + 1) * (256 + 2 + 16)
+    seen = made.conditioning().vocabulary.length + 4 * 16  # a window of four frames
+    assert top.read == 2 * weights + 4 * (2 * 4 * 128 * seen)
+
+
+def test_disk_holds_bytes_of_pixels_and_codes(networks):
+    params = networks(preset="huge").params.extract
+    grids = code_grids(networks(preset="huge").vqgan_shape)
+    found = storage_of(params, grids, hours=2)
+    assert found.frames == 2 * 3600 * 25
+    assert found.frame_bytes == 256 * 256 * 3
+    assert found.code_bytes == 2 * (64 + 256 + 1024) + 4
+    slow = storage_of(params.model_copy(update={"stride": 5}), grids, hours=2)
+    assert slow.frames * 5 == found.frames
+
+
+def test_codes_on_disk_are_as_large_as_planned(networks, toys, tmp_path):
+    from cvg.codes.store import CodeWriter
+
+    frames = 400
+    (tmp_path / "codes").mkdir()
+    writer = CodeWriter(
+        tmp_path / "codes", grids=toys.GRIDS, tracks=toys.TRACKS[:1], shard_frames=frames
+    )
+    writer.append(toys.all_codes(frames) | {"motion": toys.all_tracks(frames)["motion"]})
+    planned = storage_of(networks().params.extract, toys.GRIDS, hours=1).code_bytes * frames
+    written = sum(file.stat().st_size for file in (tmp_path / "codes").glob("*.safetensors"))
+    assert planned <= written < planned + 2000
