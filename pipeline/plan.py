@@ -111,7 +111,7 @@ def _networks(stages: Sequence["StagePlan"]) -> "Table":
     for stage in stages:
         parts = stage.cost.parameters
         told = ", ".join(f"{name} {_millions(count)}" for name, count in parts.items() if count)
-        table.add_row(stage.name, _millions(stage.parameters), told)
+        table.add_row(_short(stage), _millions(stage.parameters), told)
     return table
 
 
@@ -124,10 +124,10 @@ def _times(stages: Sequence["StagePlan"], rate: float, rates: "Rates | None") ->
     for stage in stages:
         cost = stage.cost
         table.add_row(
-            stage.name,
+            _short(stage),
             f"{stage.devices} x {stage.rows}",
             str(stage.params.accumulate),
-            *(f"{value / TERA:.4g}" for value in (cost.forward, cost.backward, cost.update)),
+            *(f"{value / TERA:.3g}" for value in (cost.forward, cost.backward, cost.update)),
             f"{stage.params.steps:,}",
             f"{_seconds(stage, rate, rates) / DAY:.3g}",
         )
@@ -139,16 +139,16 @@ def _memory(stages: Sequence["StagePlan"], memory: float) -> "Table":
 
     table = _table(
         f"Memory of a device, GB; {USABLE:.0%} of {memory / GB:g} may be used",
-        ("", "", "weights", "gradients", "optimizer", "averages", "activations", "all", "fits"),
+        ("", "weights", "gradients", "moments", "copies", "activations", "all"),
     )
     for stage in stages:
         for strategy, need in stage.memory.items():
             parts = (need.weights, need.gradients, need.optimizer, need.copies, need.activations)
+            fits = need.total <= USABLE * memory
             table.add_row(
-                stage.name,
-                strategy if stage.devices > 1 else "",
-                *(f"{part / GB:.2f}" for part in (*parts, need.total)),
-                "yes" if need.total <= USABLE * memory else "NO",
+                f"{_short(stage)} {strategy}" if stage.devices > 1 else _short(stage),
+                *(f"{part / GB:.2f}" for part in parts),
+                f"{need.total / GB:.2f}" + ("" if fits else ": NO"),
             )
     return table
 
@@ -227,8 +227,19 @@ def _table(title: str, headings: Sequence[str]) -> "Table":
 
     table = Table(title=title, title_justify="left")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("", "parts") else "right")
+        is_text = heading in ("", "parts")
+        table.add_column(
+            heading,
+            justify="left" if is_text else "right",
+            no_wrap=heading == "",
+            overflow="fold",
+        )
     return table
+
+
+def _short(stage: "StagePlan") -> str:
+    """Name what is trained: vqgan, critic, or the level of a transformer."""
+    return stage.section.rpartition(".")[2]
 
 
 def _millions(count: int) -> str:

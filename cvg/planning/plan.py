@@ -23,6 +23,7 @@ class StagePlan:
         devices: how many.
         cost: of a step on one device, one batch.
         memory: of one device, by strategy; fsdp2 only on several.
+        step: plans a step of another number of rows.
     """
 
     name: str
@@ -32,6 +33,7 @@ class StagePlan:
     devices: int
     cost: StepCost
     memory: Mapping[Strategy, Memory]
+    step: Callable[[int], StepCost]
 
     @property
     def parameters(self) -> int:
@@ -88,7 +90,11 @@ def _plan(
     runtime: Runtime,
 ) -> StagePlan:
     rows = -(-own.batch_size // devices)
-    cost = trace(lambda: build(rows), runtime)
+
+    def step(rows: int) -> StepCost:
+        return trace(lambda: build(rows), runtime)
+
+    cost = step(rows)
     strategies = STRATEGIES if devices > 1 else STRATEGIES[:1]
     return StagePlan(
         name=name,
@@ -100,6 +106,7 @@ def _plan(
         memory={
             strategy: memory_of(cost, strategy=strategy, devices=devices) for strategy in strategies
         },
+        step=step,
     )
 
 
@@ -125,13 +132,15 @@ def advice(stage: StagePlan, memory: float) -> Iterator[str]:
             f"{_gb(memory)}), but with CVG_STRATEGY=fsdp2 ({_gb(stage.memory['fsdp2'].total)})"
         )
         return
-    need = list(stage.memory.values())[-1]
+    strategy, need = list(stage.memory.items())[-1]
     fixed = need.total - need.activations
     if accumulate == 1:
         fixed += stage.cost.gradients  # from then on they are held while a batch is computed
-    # What is kept for the gradient grows with the rows; the rest is taken not to shrink.
-    kept = stage.cost.saved / stage.rows
-    rows = int((USABLE * memory - fixed - max(0, need.activations - stage.cost.saved)) / kept)
+    # What a step computes with grows with the rows, or stays; a line between lies above both.
+    least = memory_of(stage.step(1), strategy=strategy, devices=stage.devices).activations
+    slope = (need.activations - least) / max(1, stage.rows - 1)
+    room = USABLE * memory - fixed - least
+    rows = 1 + int(room / slope) if room >= 0 and slope > 0 else 0
     if fixed > USABLE * memory:
         yield (
             f"{stage.name}: weights, gradients and moments alone take {_gb(fixed)} of "
@@ -140,7 +149,7 @@ def advice(stage: StagePlan, memory: float) -> Iterator[str]:
     elif rows < 1:
         yield (
             f"{stage.name}: not even one row a device fits: it takes "
-            f"{_gb(fixed + need.activations / stage.rows)} of {_gb(memory)}; lower "
+            f"{_gb(fixed + least)} of {_gb(memory)}; lower "
             f"{', '.join(_dear(stage))}"
         )
     else:

@@ -44,8 +44,8 @@ class Group(Ranks):
 
     def share(self, total: int, *, together: int = 1) -> Share:
         """Deal out the rows in turn, `together` at a time."""
-        rows = torch.arange(total).view(-1, self.count, together)[:, self.number]
-        return Share(rows=rows.flatten().contiguous(), total=total)
+        own = [row for row in range(total) if row // together % self.count == self.number]
+        return Share(numbers=own, total=total)
 
     def gathered(self, rows: Tensor, *, together: int = 1) -> Tensor:
         """Undo `share`."""

@@ -100,7 +100,7 @@ class VqganStep:
         """Give the perceptual distance of the first frames of the whole batch."""
         assert self.comparator is not None
         count = min(compared_frames(self.params), share.total)
-        own = int((share.rows < count).sum())
+        own = share.below(count)
         if not own:
             return shown.new_zeros(())
         with self.runtime.autocast():

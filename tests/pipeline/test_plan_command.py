@@ -41,13 +41,13 @@ SLOW = (pytest.mark.slow, pytest.mark.ci)
 def test_every_preset_fits_the_devices_that_its_comment_says(run, preset, devices):
     text = run("--preset", preset, "--devices", str(devices))
     for stage in (
-        "train_vqgan",
-        "train_transformer@top",
-        "train_transformer@bottom",
-        "train_critic",
+        "│ vqgan",
+        "│ top",
+        "│ bottom",
+        "│ critic",
     ):
         assert text.count(stage) >= 3
-    assert ("train_transformer@middle" in text) == (preset == "huge")
+    assert ("│ middle" in text) == (preset == "huge")
     assert "NO" not in text
     assert "lower" not in text
 
@@ -89,4 +89,4 @@ def test_wrong_values_are_refused(root):
 def test_this_machine_can_be_measured(run):
     text = run("--preset", "quick", "--precision", "fp32", "--measure")
     assert "at the measured rates: a large product reaches" in text
-    assert "train_transformer@bottom" in text.partition("measured rates")[2]
+    assert "bottom" in text.partition("measured rates")[2]
