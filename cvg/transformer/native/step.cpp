@@ -8,6 +8,7 @@
 //
 // No -ffast-math: it would flush denormal numbers in the whole process.
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,10 +16,12 @@
 #include <cmath>
 #include <condition_variable>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -107,12 +110,36 @@ static inline uint16_t to_half(float value) {  // round to nearest, ties to even
   return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
 }
 
+// Memory in large pages where the system has them: weights are read faster than small ones are found.
+template <typename Number>
+struct Paged {
+  typedef Number value_type;
+  static constexpr size_t PAGE = size_t(2) << 20;
+
+  Paged() = default;
+  template <typename Other>
+  Paged(const Paged<Other>&) {}
+
+  Number* allocate(size_t count) {
+    const size_t size = (count * sizeof(Number) + PAGE - 1) / PAGE * PAGE;
+    void* memory = std::aligned_alloc(PAGE, size);
+    if (!memory) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    madvise(memory, size, MADV_HUGEPAGE);
+#endif
+    return static_cast<Number*>(memory);
+  }
+  void deallocate(Number* memory, size_t) { std::free(memory); }
+  bool operator==(const Paged&) const { return true; }
+  bool operator!=(const Paged&) const { return false; }
+};
+
 // The weights [outputs, inputs] of a linear layer, laid out anew, and its biases or zeros.
 struct Matrix {
   int outputs = 0, inputs = 0;
   bool half = false;
-  std::vector<float> single;
-  std::vector<uint16_t> halves;
+  std::vector<float, Paged<float>> single;
+  std::vector<uint16_t, Paged<uint16_t>> halves;
   std::vector<float> bias;
 
   void set(const float* weights, const float* biases, int rows, int columns, bool as_half) {
