@@ -73,7 +73,7 @@ def films(folder, *names, recipe=None):
 def test_decoders_that_die_or_hang_cost_their_own_video_only(
     extract, mutants, monkeypatch, params, tmp_path
 ):
-    monkeypatch.setattr(extraction, "shoot", mutants.shoot_or_die)
+    monkeypatch.setattr("cvg.frames.shooting.shoot", mutants.shoot_or_die)
     films(tmp_path / "videos", "a.mp4", "abort.mp4", "b.mp4", "hang.mp4", "z.mp4")
     report = extract(limits=params.limits.model_copy(update={"seconds": 2.0}))
     assert {skip.file: skip.code for skip in report.skips} == {
