@@ -155,10 +155,11 @@ def _write_params(
 
 def _copy_committed(out: Path, stages: Sequence[Stage]) -> None:
     """Copy the files that stages read and that no stage makes: tables of finished experiments."""
-    made = {path for stage in stages for path in stage.outs}
+    made = [f"{path}/" for stage in stages for path in stage.outs]
     for dep in {dep for stage in stages for dep in stage.data}:
         source = PROJECT / dep
-        if dep not in made and source.is_file() and not Path(dep).is_absolute():
+        is_made = any(f"{dep}/".startswith(path) for path in made)
+        if source.is_file() and not is_made and not Path(dep).is_absolute():
             (out / dep).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, out / dep)  # with its time, by which a change is seen
 

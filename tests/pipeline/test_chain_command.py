@@ -30,6 +30,26 @@ def test_the_parameters_of_a_run_are_written_beside_it(root, tmp_path, monkeypat
     assert "# frames at once" in (tmp_path / "out/params.yaml").read_text()
 
 
+def test_nothing_that_a_stage_makes_is_taken_from_a_project_that_has_run(
+    root, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(chain, "PROJECT", tmp_path / "project")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/dvc.yaml").write_bytes((root / "dvc.yaml").read_bytes())
+    stages = prepare(tmp_path / "first", root / "params.yaml")
+    for dep in {dep for stage in stages for dep in stage.data if not dep.startswith("/")}:
+        path = tmp_path / "project" / dep
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if "." in path.name and not path.exists():  # else a folder
+            path.write_text("{}")
+    prepare(tmp_path / "second", root / "params.yaml")
+    out = tmp_path / "second"
+    assert (out / "reports/accepted.json").is_file()
+    for stage in stages:
+        for path in stage.outs:
+            assert not (out / path).exists(), path
+
+
 def test_videos_of_ones_own_are_relative_to_the_present_folder(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prepare(tmp_path / "out", root / "params.yaml", manifest=chain.Path("mine.csv"))
