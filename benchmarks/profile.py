@@ -113,8 +113,10 @@ def inside(words: Sequence[str], result: Path) -> None:
     from pipeline.__main__ import main
 
     sys.argv = ["cvg", *words]
-    main()
-    result.write_text(json.dumps(looks.end()), encoding="utf-8")
+    try:
+        main()
+    finally:  # Commands leave by SystemExit.
+        result.write_text(json.dumps(looks.end()), encoding="utf-8")
 
 
 def profile(preset: str, names: Sequence[str]) -> Iterable[tuple[str, dict[str, float]]]:
