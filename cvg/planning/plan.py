@@ -10,6 +10,10 @@ from cvg.planning.networks import Networks
 from cvg.planning.trace import StepCost, Trainable, trace
 from cvg.training.runtime import Runtime
 
+# By about this share of it, the memory of a step that is planned twice may differ: what Python has
+# not let go of yet counts too.
+UNSTEADY = 0.02
+
 
 @dataclass(frozen=True, kw_only=True)
 class StagePlan:
@@ -139,7 +143,7 @@ def advice(stage: StagePlan, memory: float) -> Iterator[str]:
     # What a step computes with grows with the rows, or stays; a line between lies above both.
     least = memory_of(stage.step(1), strategy=strategy, devices=stage.devices).activations
     slope = (need.activations - least) / max(1, stage.rows - 1)
-    room = USABLE * memory - fixed - least
+    room = (USABLE - UNSTEADY) * memory - fixed - least
     rows = 1 + int(room / slope) if room >= 0 and slope > 0 else 0
     if fixed > USABLE * memory:
         yield (
