@@ -45,13 +45,10 @@ def main() -> None:
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     processor = re.sub(r"\W+", "-", machine().partition(",")[0]).strip("-").lower()
     path = RESULTS / f"{date}-{processor}.json"
-    write_json(
-        path,
-        {
-            "machine": machine(),
-            "rows": {script: [vars(row) for row in rows] for script, rows in by_script.items()},
-        },
-    )
+    measured = {script: [vars(row) for row in rows] for script, rows in by_script.items()}
+    # What other scripts gave on this day stays.
+    before = read_json(path)["rows"] if path.is_file() else {}
+    write_json(path, {"machine": machine(), "rows": before | measured})
     print(f"written: {path}")
 
 

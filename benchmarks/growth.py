@@ -9,54 +9,35 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 from benchmarks import extract as videos
 from benchmarks.measure import Row, alternate, main
-from benchmarks.sampling import null
+from benchmarks.sampling import build, null
 from benchmarks.vqgan import Training
-from cvg.codes.layout import Grid, Layout
 from cvg.params import load_params
-from cvg.seeding import generator, seed_everything
+from cvg.seeding import generator
 from cvg.transformer.decoder import Decoder
-from cvg.transformer.model import Transformer, TransformerShape
+from cvg.transformer.model import Transformer
 from cvg.transformer.packing import PackedTransformer, pack
 from cvg.transformer.train import cross_entropies
 
 Work = Callable[[], object]
-CODES, WIDTH, LAYERS, HEADS = 256, 128, 4, 4
+CODES, WIDTH, LAYERS = 256, 128, 4
 BATCHES = (4, 8, 16, 32)
 ROUNDS = 3
 
 
 def transformer(*, side: int = 8, window: int = 4) -> Transformer:
-    """Give an untrained transformer over one grid."""
-    shape = TransformerShape(
-        width=WIDTH,
-        layers=LAYERS,
-        heads=HEADS,
-        window=window,
-        order="raster",
-        keep_first=False,
-        reach=1,
-        dropout=0.0,
-        code_dim=16,
-        num_conditions=8,
-        condition_length=4,
-    )
-    seed_everything(0, "benchmark")
-    grid = Grid(level="top", rows=side, columns=side, codebook_size=CODES)
-    model = Transformer(shape, Layout(grids=(grid,)))
-    model.set_codebooks({"top": torch.randn(CODES, 16)})
-    return model
+    """Give a small transformer over one grid."""
+    return build(width=WIDTH, layers=LAYERS, codes=CODES, side=side, window=window)
 
 
 def training(*, batch: int = 8, side: int = 8, frames: int = 4) -> Work:
     """Give a forward and a backward pass over clips of `frames` frames, all in sight."""
-    model = transformer(side=side, window=frames).train()
+    model = transformer(side=side, window=frames).train().requires_grad_(True)
     codes = torch.randint(CODES, (batch, frames, side * side), generator=generator(0, "codes"))
 
     def step() -> None:
@@ -67,7 +48,7 @@ def training(*, batch: int = 8, side: int = 8, frames: int = 4) -> Work:
 
 def sampling(*, batch: int = 1, side: int = 8, window: int = 4, frames: int = 4) -> Work:
     """Give the writing of `frames` frames after the window has been filled."""
-    packed = pack(transformer(side=side, window=window).eval(), "fp16")
+    packed = pack(transformer(side=side, window=window), "fp16")
     context = torch.randint(CODES, (batch, window, side * side), generator=generator(0, "codes"))
     return partial(write, packed, context, frames)
 
@@ -87,8 +68,7 @@ def vqgan(batch: int) -> Work:
     """Give a training step of the VQGAN of params.yaml."""
     params = load_params(Path("params.yaml"))
     section = params.vqgan.model_copy(update={"batch_size": batch})
-    shown = SimpleNamespace(vqgan=section, extract=params.extract, lr=params.lr)
-    return Training(shown).step
+    return Training(params.model_copy(update={"vqgan": section})).step
 
 
 @contextmanager

@@ -37,13 +37,21 @@ BANDWIDTH_READS = 20
 BYTES_A_WEIGHT: dict[Packing, int] = {"fp32": 4, "fp16": 2, "native": 4, "native-bf16": 2}
 
 
-def build(order: Order = "raster") -> Transformer:
+def build(
+    order: Order = "raster",
+    *,
+    width: int = WIDTH,
+    layers: int = LAYERS,
+    codes: int = CODES,
+    side: int = SIDE,
+    window: int = WINDOW,
+) -> Transformer:
     """Give a transformer of random weights, as large as the peer's at its start."""
     shape = TransformerShape(
-        width=WIDTH,
-        layers=LAYERS,
+        width=width,
+        layers=layers,
         heads=HEADS,
-        window=WINDOW,
+        window=window,
         order=order,
         keep_first=False,
         reach=1,
@@ -52,13 +60,13 @@ def build(order: Order = "raster") -> Transformer:
         num_conditions=8,
         condition_length=4,
     )
-    grid = Grid(level="top", rows=SIDE, columns=SIDE, codebook_size=CODES)
+    grid = Grid(level="top", rows=side, columns=side, codebook_size=codes)
     seed_everything(0, "benchmark")
     model = Transformer(shape, Layout(grids=(grid,)))
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=INITIAL_DEVIATION)
-    model.set_codebooks({"top": torch.randn(CODES, 16)})
+    model.set_codebooks({"top": torch.randn(codes, 16)})
     return model.eval().requires_grad_(False)
 
 
