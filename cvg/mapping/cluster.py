@@ -57,7 +57,7 @@ def run_with_ray(job: Job, numbers: Sequence[int], *, address: str | None, steps
 
 def _ray() -> Any:
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports] - an extra, not always here
     except ImportError as error:
         raise UserError(
             "--launcher ray: Ray is not installed; expected `pip install 'cvg[ray]'` here and on "
