@@ -6,16 +6,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cvg.config import Level, Packing
+from cvg.config import Level
 from cvg.planning.networks import Networks
 from cvg.planning.trace import without_data
 from cvg.transformer.cache import Cache
 from cvg.transformer.decoder import Decoder
 from cvg.transformer.model import Transformer
-from cvg.transformer.packing import pack
-
-BYTES: dict[Packing, int] = {"fp32": 4, "onednn": 4, "fp16": 2}  # of a packed weight
-CACHE_BYTES = 4  # of a key or a value
+from cvg.transformer.packing import CACHE_BYTES, WEIGHT_BYTES, pack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,16 +111,18 @@ def _level(networks: Networks, level: Level) -> LevelCost:
             codes=layout.predicted.num_codes,
             passes=passes,
             operations=once.get_total_flops() + repeated * again.get_total_flops(),
-            read=_read(model, networks, BYTES[params.packing]),
+            read=_read(model, networks),
         )
 
 
-def _read(model: Transformer, networks: Networks, weight_bytes: int) -> int:
+def _read(model: Transformer, networks: Networks) -> int:
     """Give the bytes of what every pass looks at."""
+    packing = networks.params.sample.packing
     prefix, _ = model.see_condition(networks.conditions(1))
     cache = Cache(model, prefix)
     kept = sum(layer.turned.numel() + layer.values.numel() for layer in cache.layers)
-    return weight_bytes * count([model.blocks, model.head]) + CACHE_BYTES * kept
+    weights = count([model.blocks, model.head])
+    return WEIGHT_BYTES[packing] * weights + CACHE_BYTES[packing] * kept
 
 
 def count(parts: list[nn.Module]) -> int:

@@ -2,36 +2,27 @@
 
 All of a layer lie in one array, prefix | first frame | goal | ring, so that a new code looks at
 everything with one product. Keys are kept twice: as they are, and turned to their distance from
-the present frame, once at its start; codes of the present frame then need no turning at all.
+the present frame, once in it; codes of the present frame then need no turning at all.
 Turned keys lie transposed, because one query reads cold keys nearly twice as fast so. The work of
 a code does not grow with the length of a video, nor does the memory.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from cvg.tensors import Float, Int64, Tensor
-from cvg.transformer.attention import KeysValues, Rotation
+from cvg.transformer.attention import KeysValues
 from cvg.transformer.block import Seen
 from cvg.transformer.model import Goal, Transformer
-
-Turn = Callable[[Float[Tensor, "b a k e"], Rotation, Float[Tensor, "b a e k"]], None]
-
-
-def turn_keys(
-    keys: Float[Tensor, "b a k e"], rotation: Rotation, turned: Float[Tensor, "b a e k"]
-) -> None:
-    """Turn keys by the angles of their slots, and write them transposed into `turned`."""
-    turned.copy_(rotation.turn(keys).transpose(-2, -1))
 
 
 @dataclass
 class LayerCache:
     """Keys and values of one layer."""
 
-    keys: Float[Tensor, "b a k e"]  # without rotation; those of the present frame follow at its end
+    keys: Float[Tensor, "b a k e"]  # not turned; those of the present frame come by `settle`
     turned: Float[Tensor, "b a e k"]
     values: Float[Tensor, "b a k e"]
 
@@ -44,6 +35,7 @@ class Cache:
 
     Attributes:
         layers: first to last.
+        rotation: turns the key of each slot to the present frame.
         frame: the frame being written.
         place: the next place in it.
     """
@@ -78,6 +70,7 @@ class Cache:
         self._bias = first.keys.new_zeros(b, 1, 1, self._ring.stop)
         self.frame = 0
         self.place = 0
+        self._is_turned = False  # and the keys of the present frame are among those turned
         self.set_prefix(prefix)
 
     def take(self, rows: Int64[Tensor, "r"]) -> None:
@@ -117,15 +110,9 @@ class Cache:
                 layer.values[:, :, self._first] = seen.values[:, :, :m]
         self.frame = count
 
-    def begin_frame(self, turn: Turn) -> None:
-        """Turn all keys to the present frame, and settle what is in sight.
-
-        Args:
-            turn: turns keys by the angles of their slots, and writes them transposed.
-        """
-        rotation = self._model.rotation(-self._ages().to(self._bias.device), self._bias.dtype)
-        for layer in self.layers:
-            turn(layer.keys, rotation, layer.turned)
+    def begin_frame(self) -> None:
+        """Find how far all is from the present frame, and what is in sight."""
+        self.rotation = self._model.rotation(-self._ages().to(self._bias.device), self._bias.dtype)
         first_is_seen = self._model.shape.keep_first and self.frame >= self._window
         self._bias[..., self._first] = 0 if first_is_seen else -torch.inf
         # Until the ring has been filled once, slots behind the present frame are unwritten.
@@ -133,6 +120,23 @@ class Cache:
         self._bias[..., self._ring.start : self._ring.start + written] = 0
         self._bias[..., self._ring.start + written :] = -torch.inf
         self._bias[..., self._slot(self.frame)] = -torch.inf
+
+    def turn(self) -> None:
+        """Turn all keys to the present frame, where that has not been done."""
+        if self._is_turned:
+            return
+        for layer in self.layers:
+            layer.turned.copy_(self.rotation.turn(layer.keys).transpose(-2, -1))
+        self._is_turned = True
+
+    def settle(self) -> None:
+        """Keep the keys of the present frame, which need no turning, among those not turned."""
+        if not self._is_turned:
+            return
+        slot = self._slot(self.frame)
+        for layer in self.layers:
+            layer.keys[:, :, slot] = layer.turned[..., slot].transpose(-2, -1)
+        self._is_turned = False
 
     def slots(self, count: int) -> slice:
         """Give where the next `count` places of the present frame are kept."""
@@ -162,10 +166,10 @@ class Cache:
         self.place += count
         if self.place < self._places:
             return
-        slot = self._slot(self.frame)
-        for layer in self.layers:
-            layer.keys[:, :, slot] = layer.turned[..., slot].transpose(-2, -1)
-            if self.frame == 0 and self._model.shape.keep_first:
+        self.settle()
+        if self.frame == 0 and self._model.shape.keep_first:
+            slot = self._slot(self.frame)
+            for layer in self.layers:
                 layer.keys[:, :, self._first] = layer.keys[:, :, slot]
                 layer.values[:, :, self._first] = layer.values[:, :, slot]
         self.frame, self.place = self.frame + 1, 0

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from cvg.conditions.batch import Conditions
 from cvg.tensors import Bool, Float, Int64, Tensor
 from cvg.transformer.block import Block
-from cvg.transformer.cache import Cache, LayerCache, turn_keys
+from cvg.transformer.cache import Cache, LayerCache
 from cvg.transformer.model import Goal
 from cvg.transformer.native.step import Frame, NativeFrame
 from cvg.transformer.packing import PackedBlock, PackedTransformer
@@ -51,7 +51,9 @@ class Decoder:
         self._before = self._added  # input of its first place in raster order
         self._previous: Int64[Tensor, "b m"] | None = None
         self._earlier: Int64[Tensor, "b m"] | None = None  # one frame before `_previous`
-        self._native: NativeFrame | None = None  # the present frame, for the step in C++
+        # For the step in C++: room for what it reads, and the present frame once taken up.
+        self._sight = None if packed.native is None else packed.native.sight()
+        self._native: NativeFrame | None = None
 
     @property
     def frame(self) -> int:
@@ -114,8 +116,8 @@ class Decoder:
         """Begin the next frame."""
         assert self._cache.place == 0
         embedding, count = self.model.code_embedding, len(self._added)
-        native = self._packed.native
-        self._cache.begin_frame(turn_keys if native is None else native.turn)
+        self._cache.begin_frame()
+        self._native = None
         if self._previous is None:
             brought, self._before = embedding.first_frame(count), embedding.start.expand(count, -1)
         else:
@@ -125,8 +127,6 @@ class Decoder:
         if isinstance(per_frame, Tensor) and per_frame.ndim == 4:
             per_frame = per_frame[:, 0]
         self._base = brought + self._added[:, None] + per_frame
-        if native is not None:
-            self._native = native.begin(self._frame())
 
     @torch.inference_mode()
     def give(self, codes: Int64[Tensor, "b n"]) -> Float[Tensor, "b n v"]:
@@ -154,7 +154,10 @@ class Decoder:
             # All given codes are there, so what lies above every predicted place is known.
             predicted = slice(place, None)
             self._base[:, predicted] += self._above(predicted)
-        if self._native is not None:
+        if self._sight is not None:
+            if self._native is None:
+                self._cache.settle()
+                self._native = self._sight.begin(self._frame())
             return self._native.logits(place, self._cache.slots(1).start)
         here = slice(place, place + 1)
         features = self._base[:, here] + self._before_place(place)[:, None] + self._beside(here)
@@ -182,8 +185,9 @@ class Decoder:
 
     def _frame(self) -> Frame:
         return Frame(
-            turned=[layer.turned for layer in self._cache.layers],
+            keys=[layer.keys for layer in self._cache.layers],
             values=[layer.values for layer in self._cache.layers],
+            rotation=self._cache.rotation,
             bias=self._cache.bias(1, causal=True),
             base=self._base,
             vectors=self._vectors,
@@ -225,6 +229,8 @@ class Decoder:
     def _pass(self, features: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         """Pass the next places through all layers, and keep their keys and values."""
         count = features.shape[1]
+        self._cache.turn()
+        self._native = None
         slots = self._cache.slots(count)
         bias = self._cache.bias(count, causal=self._raster)
         for block, packed, layer in zip(

@@ -10,7 +10,8 @@ and two in which a step in C++ does a code in raster order, from its input to it
 several codes at once pass through weights as trained (cvg/transformer/native):
 
 - `native`: float32; equal but for the order of sums;
-- `native-bf16`: half the bytes; matrices rounded once to 8 bits, the rest stays float32.
+- `native-bf16`: half the bytes; matrices, and the keys and values of what is written, rounded once
+  to 8 bits, the rest stays float32.
 
 All but the first are for CPUs. Which one is fastest depends on the machine:
 `benchmarks/sampling.py`. Where a machine lacks one, weights stay as trained, and that is said.
@@ -34,6 +35,21 @@ from cvg.transformer.native.step import NativeTransformer
 
 PACKINGS: tuple[Packing, ...] = get_args(Packing)
 NATIVE: tuple[Packing, ...] = ("native", "native-bf16")
+# Read for each code: of a weight, and of a key or a value in sight.
+WEIGHT_BYTES: dict[Packing, int] = {
+    "fp32": 4,
+    "onednn": 4,
+    "fp16": 2,
+    "native": 4,
+    "native-bf16": 2,
+}
+CACHE_BYTES: dict[Packing, int] = {
+    "fp32": 4,
+    "onednn": 4,
+    "fp16": 4,
+    "native": 4,
+    "native-bf16": 2,
+}
 
 Product = Callable[[Float[Tensor, "*n i"]], Float[Tensor, "*n o"]]
 

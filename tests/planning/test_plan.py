@@ -133,12 +133,15 @@ def test_operations_of_sampling_are_those_of_a_decoder(networks, order):
         assert level.operations == pytest.approx(counter.get_total_flops(), rel=0.01)
 
 
-def test_a_pass_reads_weights_and_what_is_in_sight(networks):
-    made = networks("transformer.keep_first=false")
+@pytest.mark.parametrize(
+    ("packing", "of_weight", "of_kept"), [("fp16", 2, 4), ("native", 4, 4), ("native-bf16", 2, 2)]
+)
+def test_a_pass_reads_weights_and_what_is_in_sight(networks, packing, of_weight, of_kept):
+    made = networks("transformer.keep_first=false", f"sample.packing={packing}")
     top = sampling_cost(made).levels[0]
     weights = 4 * (12 * 128**2 + 9 * 128) + 2 * 128 + (128 + 1) * (256 + 2 + 16)
     seen = made.conditioning().vocabulary.length + 4 * 16  # a window of four frames
-    assert top.read == 2 * weights + 4 * (2 * 4 * 128 * seen)
+    assert top.read == of_weight * weights + of_kept * (2 * 4 * 128 * seen)
 
 
 def test_disk_holds_bytes_of_pixels_and_codes(networks):

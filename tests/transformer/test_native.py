@@ -112,13 +112,14 @@ def test_bits_depend_neither_on_threads_nor_on_the_other_videos(toys, layout, ma
             return array[:videos].clone()
 
         frame = decoder._frame()
-        layers = {name: [some(a) for a in getattr(frame, name)] for name in ("turned", "values")}
+        layers = {name: [some(a) for a in getattr(frame, name)] for name in ("keys", "values")}
         names = ("bias", "base", "vectors", "before", "previous")
         arrays = {name: some(getattr(frame, name)) for name in names}
         torch.set_num_threads(threads)
         try:
             native = NativeTransformer(model, half=False)
-            return native.begin(Frame(**layers, **arrays)).logits(0, slot)
+            frame = Frame(**layers, **arrays, rotation=decoder._cache.rotation)
+            return native.sight().begin(frame).logits(0, slot)
         finally:
             torch.set_num_threads(1)
 
@@ -145,6 +146,28 @@ def test_large_scores_and_codes_that_are_not_finite_behave_as_in_pytorch(toys, l
     with torch.no_grad():
         model.layers[0].network[2].weight[0, 0] = torch.nan
     assert written(model, "native").isnan().all()
+
+
+def test_codes_may_be_given_at_any_place_of_a_frame(toys, layout, make_sequence):
+    model = toys.toy_transformer(layout).float()
+    sequence = make_sequence(layout, frames=4)
+    told = toys.CONDITIONING.gather(toys.toy_conditions(4), frames=4)
+    given, half = layout.num_given, layout.num_given + layout.predicted.num_codes // 2
+    logits = []
+    for packing in ("fp32", "native"):
+        decoder, found = Decoder(pack(model, packing), told), []
+        for frame in sequence.unbind(1):
+            decoder.begin()
+            if given:
+                decoder.give(frame[:, :given])
+            for places in (range(given, half), range(half + 1, frame.shape[1])):
+                for place in places:
+                    found.append(decoder.peek())
+                    decoder.put(frame[:, place])
+                if places.stop == half:
+                    found.append(decoder.give(frame[:, half : half + 1])[:, 0])
+        logits.append(torch.stack(found))
+    torch.testing.assert_close(*logits, rtol=0, atol=2e-5)
 
 
 def test_videos_that_are_taken_and_frames_taken_back_go_on_right(toys, layout, make_sequence):
@@ -179,7 +202,7 @@ def test_a_forked_process_has_threads_of_its_own(toys, layout):
     slot = decoder._cache.slots(1).start
     torch.set_num_threads(2)
     try:
-        frame = NativeTransformer(model, half=False).begin(decoder._frame())
+        frame = NativeTransformer(model, half=False).sight().begin(decoder._frame())
     finally:
         torch.set_num_threads(1)
     expected = frame.logits(0, slot)

@@ -134,28 +134,46 @@ struct Paged {
   bool operator!=(const Paged&) const { return false; }
 };
 
-// The weights [outputs, inputs] of a linear layer, laid out anew, and its biases or zeros.
-struct Matrix {
-  int outputs = 0, inputs = 0;
+static inline void set(float* to, float value) { *to = value; }
+static inline void set(uint16_t* to, float value) { *to = to_half(value); }
+
+// Numbers in float32, or rounded to bfloat16.
+struct Numbers {
   bool half = false;
   std::vector<float, Paged<float>> single;
   std::vector<uint16_t, Paged<uint16_t>> halves;
+
+  void clear(size_t count, bool as_half) {
+    half = as_half;
+    single.assign(half ? 0 : count, 0.f);
+    halves.assign(half ? count : 0, 0);
+  }
+
+  template <typename Use>
+  void with(size_t begin, Use use) {
+    if (half) use(halves.data() + begin);
+    else use(single.data() + begin);
+  }
+};
+
+// The weights [outputs, inputs] of a linear layer, laid out anew, and its biases or zeros.
+struct Matrix {
+  int outputs = 0, inputs = 0;
+  Numbers weights;
   std::vector<float> bias;
 
-  void set(const float* weights, const float* biases, int rows, int columns, bool as_half) {
-    outputs = rows, inputs = columns, half = as_half;
+  void fill(const float* values, const float* biases, int rows, int columns, bool half) {
+    outputs = rows, inputs = columns;
     const int padded = rounded_up(rows, BLOCK);
     bias.assign(padded, 0.f);
     if (biases) std::copy(biases, biases + rows, bias.begin());
-    single.assign(half ? 0 : size_t(padded) * columns, 0.f);
-    halves.assign(half ? size_t(padded) * columns : 0, 0);
-    for (int row = 0; row < rows; ++row)
-      for (int column = 0; column < columns; ++column) {
-        const float value = weights[size_t(row) * columns + column];
-        const size_t place = (size_t(row / BLOCK) * columns + column) * BLOCK + row % BLOCK;
-        if (half) halves[place] = to_half(value);
-        else single[place] = value;
-      }
+    weights.clear(size_t(padded) * columns, half);
+    weights.with(0, [&](auto* places) {
+      for (int row = 0; row < rows; ++row)
+        for (int column = 0; column < columns; ++column)
+          set(places + (size_t(row / BLOCK) * columns + column) * BLOCK + row % BLOCK,
+              values[size_t(row) * columns + column]);
+    });
   }
 
   int blocks() const { return rounded_up(outputs, BLOCK) / BLOCK; }
@@ -286,9 +304,11 @@ extern "C" struct Position {
   int32_t place;     // of the code in its frame
   int32_t slot;      // of the code among the slots
   int32_t has_previous;
-  float* const* turned;       // by layer [b, a, e, k]
+  float* const* keys;         // by layer [b, a, k, e], not turned
   float* const* values;       // by layer [b, a, k, e]
-  float* bias;                // [b, k]
+  const float* cosines;       // [k, e], of the angles by which keys are turned to the frame
+  const float* sines;         // [k, e]
+  float* bias;                // [b, k]: 0 for what is in sight, else minus infinity
   const float* base;          // [b, m, d]
   const float* vectors;       // [b, m + 1, d]
   const float* before;        // [b, d], input of the first place
@@ -297,8 +317,58 @@ extern "C" struct Position {
   float* logits;              // [b, v]: the result
 };
 
+// Which part of `count` a thread does.
+static inline std::pair<int, int> share(int count, int number, int threads) {
+  return {int(int64_t(count) * number / threads), int(int64_t(count) * (number + 1) / threads)};
+}
+
+// What the codes of a frame see, laid out as it is read.
+struct Sight {
+  struct Layer {
+    Numbers keys;    // [b, a][k / BLOCK][e][BLOCK], turned to the frame
+    Numbers values;  // [b, a][k][e], rows in whole vectors
+  };
+  int videos = 0, heads = 0, slots = 0, size = 0;
+  std::vector<Layer> layers;
+  std::vector<float> bias;               // [b, k]: 0 for what is in sight, else minus infinity
+  std::vector<std::vector<int>> blocks;  // of each video: blocks of slots with any in sight
+
+  int padded() const { return rounded_up(slots, BLOCK); }
+  int row() const { return rounded_up(size, LANES); }
+  size_t keys_of(int one) const { return size_t(one) * padded() * size; }
+  size_t values_of(int one) const { return size_t(one) * slots * row(); }
+
+  void make_room(const Position& at, int number_of_layers, int number_of_heads, int width,
+                 bool half) {
+    if (videos == at.videos && slots == at.slots && int(layers.size()) == number_of_layers) return;
+    videos = at.videos, slots = at.slots, heads = number_of_heads, size = width / heads;
+    layers.resize(number_of_layers);
+    for (Layer& layer : layers) {
+      layer.keys.clear(keys_of(videos * heads), half);
+      layer.values.clear(values_of(videos * heads), half);
+    }
+  }
+
+  void look(const float* in_sight) {
+    bias.assign(size_t(videos) * padded(), -std::numeric_limits<float>::infinity());
+    blocks.assign(videos, {});
+    for (int video = 0; video < videos; ++video)
+      for (int slot = 0; slot < slots; ++slot)
+        if (in_sight[size_t(video) * slots + slot] == 0.f) show(video, slot);
+  }
+
+  // Brings a slot into sight.
+  void show(int video, int slot) {
+    bias[size_t(video) * padded() + slot] = 0.f;
+    std::vector<int>& seen = blocks[video];
+    const auto place = std::lower_bound(seen.begin(), seen.end(), slot / BLOCK);
+    if (place == seen.end() || *place != slot / BLOCK) seen.insert(place, slot / BLOCK);
+  }
+};
+
 struct Model {
   int width, heads, codes, code_width, threads;
+  bool half = false;  // matrices, keys and values
   Matrix beside, project;
   Norm norm;
   Matrix codebook;
@@ -332,23 +402,19 @@ struct Model {
     call_crew();
     normed.resize(size_t(threads) * videos * width);
     scores.resize(threads);
-    for (auto& one : scores) one.resize(rounded_up(at.slots, LANES));
+    for (auto& one : scores) one.resize(rounded_up(at.slots, BLOCK));
   }
 };
 
 struct Step {
   Model& model;
+  Sight& sight;
   const Position& at;
 };
 
-// Which part of `count` a thread does.
-static inline std::pair<int, int> share(int count, int number, int threads) {
-  return {int(int64_t(count) * number / threads), int(int64_t(count) * (number + 1) / threads)};
-}
-
 // Calls use(row, first, count, results) for each row and block of outputs of this thread's share.
 template <typename Use>
-static void multiply(const Matrix& matrix, const float* inputs, int rows, int number, int threads,
+static void multiply(Matrix& matrix, const float* inputs, int rows, int number, int threads,
                      Use use) {
   alignas(64) float results[4][BLOCK];
   const auto [first, last] = share(matrix.blocks(), number, threads);
@@ -359,12 +425,9 @@ static void multiply(const Matrix& matrix, const float* inputs, int rows, int nu
       const int count = std::min(ROWS, rows - row);
       const float* some = inputs + size_t(row) * matrix.inputs;
       const float* bias = matrix.bias.data() + block * BLOCK;
-      if (matrix.half)
-        multiply_some(matrix.halves.data() + begin, some, matrix.inputs, matrix.inputs, bias, count,
-                      results);
-      else
-        multiply_some(matrix.single.data() + begin, some, matrix.inputs, matrix.inputs, bias, count,
-                      results);
+      matrix.weights.with(begin, [&](const auto* weights) {
+        multiply_some(weights, some, matrix.inputs, matrix.inputs, bias, count, results);
+      });
       for (int one = 0; one < count; ++one) use(row + one, block * BLOCK, outputs, results[one]);
     }
   }
@@ -395,73 +458,98 @@ static void copy_row(float* to, const float* from, int count) {
   std::memcpy(to, from, size_t(count) * sizeof(float));
 }
 
-// results[i] += sum over four rows of factors * rows, for rows that lie `stride` apart.
-static inline void add_rows(float* __restrict results, const float* __restrict rows, size_t stride,
-                            const float* factors, int count, int size) {
-  const int whole = size / LANES * LANES;
-  int row = 0;
-  for (; row + 4 <= count; row += 4) {
-    const float *r0 = rows + row * stride, *r1 = r0 + stride, *r2 = r1 + stride, *r3 = r2 + stride;
-    const float f0 = factors[row], f1 = factors[row + 1], f2 = factors[row + 2],
-                f3 = factors[row + 3];
-    for (int i = 0; i < whole; i += LANES)
-      store(results + i, load(results + i) + (f0 * load(r0 + i) + f1 * load(r1 + i)) +
-                             (f2 * load(r2 + i) + f3 * load(r3 + i)));
-    for (int i = whole; i < size; ++i)
-      results[i] += (f0 * r0[i] + f1 * r1[i]) + (f2 * r2[i] + f3 * r3[i]);
-  }
-  for (; row < count; ++row) {
-    const float* one = rows + row * stride;
-    const float factor = factors[row];
-    for (int i = 0; i < size; ++i) results[i] += factor * one[i];
-  }
-}
-
-// Softmax over scores + bias, in place; there is room for whole vectors.
-static void soften(float* scores, const float* bias, int count) {
-  const int padded = rounded_up(count, LANES);
+// Softmax in place, over whole vectors.
+static void soften(float* scores, int count) {
   const float nothing = -std::numeric_limits<float>::infinity();
-  for (int i = 0; i < count; ++i) scores[i] += bias[i];
-  for (int i = count; i < padded; ++i) scores[i] = nothing;
   Vector most = spread(nothing);
-  for (int i = 0; i < padded; i += LANES) {
+  for (int i = 0; i < count; i += LANES) {
     const Vector value = load(scores + i);
     most = value > most ? value : most;
   }
   float largest = nothing;
   for (int lane = 0; lane < LANES; ++lane) largest = std::max(largest, most[lane]);
   Vector total{};
-  for (int i = 0; i < padded; i += LANES) {
+  for (int i = 0; i < count; i += LANES) {
     const Vector value = exponential(load(scores + i) - largest);
     total += value;
     store(scores + i, value);
   }
   const float factor = 1.0f / sum(total);
-  for (int i = 0; i < padded; i += LANES) store(scores + i, load(scores + i) * factor);
+  for (int i = 0; i < count; i += LANES) store(scores + i, load(scores + i) * factor);
+}
+
+// Sums the rows of some blocks, each row times its weight; COUNT vectors of each row.
+template <int COUNT, typename Number>
+static inline void mix_rows(const Number* rows, int stride, int slots, const float* weights,
+                            const std::vector<int>& blocks, float* mixed) {
+  Vector sums[COUNT] = {};
+  for (int block : blocks) {
+    const int first = block * BLOCK, count = std::min(BLOCK, slots - first);
+    const Number* row = rows + size_t(first) * stride;
+    for (int i = 0; i < count; ++i, row += stride) {
+      for (int v = 0; v < COUNT; ++v) __builtin_prefetch(row + AHEAD * BLOCK + v * LANES);
+      for (int v = 0; v < COUNT; ++v) sums[v] += load(row + v * LANES) * weights[i];
+    }
+    weights += BLOCK;
+  }
+  for (int v = 0; v < COUNT; ++v) store(mixed + v * LANES, sums[v]);
+}
+
+template <int COUNT = 8, typename Number>
+static void mix_some(int vectors, const Number* rows, int stride, int slots, const float* weights,
+                     const std::vector<int>& blocks, float* mixed) {
+  if (vectors >= COUNT) mix_rows<COUNT>(rows, stride, slots, weights, blocks, mixed);
+  else if constexpr (COUNT > 1)
+    mix_some<COUNT - 1>(vectors, rows, stride, slots, weights, blocks, mixed);
+}
+
+// Keeps the key and the value of a code: as they are, and as they are read.
+static void keep(Sight& sight, const Position& at, int number_of_layer, int one, const float* key,
+                 const float* value) {
+  const int size = sight.size, slot = at.slot;
+  const size_t place = (size_t(one) * sight.slots + slot) * size;
+  copy_row(at.keys[number_of_layer] + place, key, size);
+  copy_row(at.values[number_of_layer] + place, value, size);
+  Sight::Layer& layer = sight.layers[number_of_layer];
+  layer.keys.with(sight.keys_of(one) + size_t(slot / BLOCK) * size * BLOCK, [&](auto* keys) {
+    for (int i = 0; i < size; ++i) set(keys + i * BLOCK + slot % BLOCK, key[i]);
+  });
+  layer.values.with(sight.values_of(one) + size_t(slot) * sight.row(), [&](auto* values) {
+    for (int i = 0; i < size; ++i) set(values + i, value[i]);
+  });
 }
 
 // One head of one video: keeps its key and value, and mixes the values in sight.
-static void attend(Model& model, const Position& at, int layer, int video, int head,
+static void attend(Model& model, Sight& sight, const Position& at, int number_of_layer, int one,
                    float* scores) {
-  const int width = model.width, size = width / model.heads;
-  const size_t slots = at.slots;
+  const int width = model.width, size = sight.size, row = sight.row();
+  const int video = one / model.heads, head = one % model.heads;
   const float* query = model.heads_in.data() + size_t(video) * 3 * width + head * size;
-  const float *key = query + width, *value = key + width;
-  const size_t begin = (size_t(video) * model.heads + head) * size * slots;
-  float* turned = at.turned[layer] + begin;
-  float* values = at.values[layer] + begin;
-  for (int i = 0; i < size; ++i) turned[i * slots + at.slot] = key[i];
-  copy_row(values + size_t(at.slot) * size, value, size);
-  std::fill(scores, scores + slots, 0.f);
-  add_rows(scores, turned, slots, query, size, at.slots);
-  soften(scores, at.bias + size_t(video) * slots, at.slots);
+  keep(sight, at, number_of_layer, one, query + width, query + 2 * width);
+  const std::vector<int>& blocks = sight.blocks[video];
+  const float* bias = sight.bias.data() + size_t(video) * sight.padded();
+  Sight::Layer& layer = sight.layers[number_of_layer];
+  layer.keys.with(sight.keys_of(one), [&](const auto* keys) {
+    float* results = scores;
+    for (int block : blocks) {
+      multiply_rows<1>(keys + size_t(block) * size * BLOCK, query, 0, size, bias + block * BLOCK,
+                       reinterpret_cast<float(*)[BLOCK]>(results));
+      results += BLOCK;
+    }
+  });
+  soften(scores, int(blocks.size()) * BLOCK);
   float* mixed = model.mixed.data() + size_t(video) * width + head * size;
-  std::fill(mixed, mixed + size, 0.f);
-  add_rows(mixed, values, size, scores, at.slots, size);
+  alignas(64) float results[8 * LANES];
+  layer.values.with(sight.values_of(one), [&](const auto* values) {
+    for (int first = 0; first < size; first += 8 * LANES) {
+      mix_some((row - first) / LANES, values + first, row, sight.slots, scores, blocks, results);
+      copy_row(mixed + first, results, std::min(8 * LANES, size - first));
+    }
+  });
 }
 
 // Fills in what the place has as input, but for its neighbours' share.
-static void gather(Model& model, const Position& at) {
+static void gather(Model& model, Sight& sight, const Position& at) {
   const int width = model.width;
   for (int video = 0; video < at.videos; ++video) {
     const float* vectors = at.vectors + size_t(video) * (at.places + 1) * width;
@@ -473,6 +561,7 @@ static void gather(Model& model, const Position& at) {
     for (int n = 0; n < 4; ++n)
       copy_row(model.neighbours.data() + (size_t(video) * 4 + n) * width,
                vectors + at.neighbours[at.place * 4 + n] * width, width);
+    sight.show(video, at.slot);
     at.bias[size_t(video) * at.slots + at.slot] = 0.f;
   }
 }
@@ -507,7 +596,8 @@ static void find_points(Model& model, const Position& at) {
   }
 }
 
-static void pass_layer(Model& model, const Position& at, int number_of_layer, int number) {
+static void pass_layer(Model& model, Sight& sight, const Position& at, int number_of_layer,
+                       int number) {
   Layer& layer = model.layers[number_of_layer];
   Crew& crew = *model.crew;
   const int width = model.width, threads = crew.size, videos = at.videos;
@@ -526,8 +616,7 @@ static void pass_layer(Model& model, const Position& at, int number_of_layer, in
   crew.meet();
   const auto [begin, end] = share(videos * model.heads, number, threads);
   for (int one = begin; one < end; ++one)
-    attend(model, at, number_of_layer, one / model.heads, one % model.heads,
-           model.scores[number].data());
+    attend(model, sight, at, number_of_layer, one, model.scores[number].data());
   crew.meet();
   multiply(layer.project_out, model.mixed.data(), videos, number, threads, add);
   crew.meet();
@@ -545,6 +634,7 @@ static void pass_layer(Model& model, const Position& at, int number_of_layer, in
 static void act(void* what, int number) {
   Model& model = static_cast<Step*>(what)->model;
   const Position& at = static_cast<Step*>(what)->at;
+  Sight& sight = static_cast<Step*>(what)->sight;
   Crew& crew = *model.crew;
   const int width = model.width, outputs = model.codes + 2 + model.code_width;
   float* features = model.features.data();
@@ -555,7 +645,7 @@ static void act(void* what, int number) {
            });
   crew.meet();
   for (size_t layer = 0; layer < model.layers.size(); ++layer)
-    pass_layer(model, at, int(layer), number);
+    pass_layer(model, sight, at, int(layer), number);
   float* normed = model.normed.data() + size_t(number) * at.videos * width;
   normalise(model.norm, features, at.videos, width, normed);
   multiply(model.project, normed, at.videos, number, crew.size,
@@ -574,35 +664,48 @@ static void act(void* what, int number) {
   }
 }
 
-// Keys as they are, to be turned by the angles of their slots.
-struct Turn {
-  const float *keys, *cosines, *sines;  // [c, k, e], [k, e], [k, e]
-  float* turned;                        // [c, e, k]
-  int count, slots, size, threads;
-};
-
-static void turn_one(const Turn& turn, int one) {
-  const int slots = turn.slots, size = turn.size, half = size / 2;
-  const float* keys = turn.keys + size_t(one) * slots * size;
-  float* turned = turn.turned + size_t(one) * slots * size;
-  for (int first = 0; first < slots; first += LANES) {
-    const int lanes = std::min(LANES, slots - first);
-    for (int i = 0; i < size; ++i) {
-      const int other = i < half ? i + half : i - half;
-      float results[LANES];
-      for (int lane = 0; lane < lanes; ++lane) {
-        const size_t row = size_t(first + lane) * size;
-        results[lane] = keys[row + i] * turn.cosines[row + i] + keys[row + other] * turn.sines[row + i];
-      }
-      copy_row(turned + size_t(i) * slots + first, results, lanes);
-    }
+// Turns a key by its angles and writes it as a column, as Rotation.turn does.
+template <typename Number>
+static void turn(const float* key, const float* cosines, const float* sines, int size, Number* to,
+                 int stride) {
+  const int half = size / 2;
+  for (int i = 0; i < half; ++i) {
+    set(to + i * stride, key[i] * cosines[i] + key[i + half] * sines[i]);
+    set(to + (i + half) * stride, key[i + half] * cosines[i + half] + key[i] * sines[i + half]);
   }
 }
 
-static void turn_some(void* what, int number) {
-  const Turn& turn = *static_cast<Turn*>(what);
-  const auto [first, last] = share(turn.count, number, turn.threads);
-  for (int one = first; one < last; ++one) turn_one(turn, one);
+// One head of one video in one layer: lays out what is in sight.
+static void lay_out(Sight& sight, const Position& at, int number_of_layer, int one) {
+  const int size = sight.size, row = sight.row();
+  const size_t begin = size_t(one) * sight.slots * size;
+  const float* own_keys = at.keys[number_of_layer] + begin;
+  const float* own_values = at.values[number_of_layer] + begin;
+  Sight::Layer& layer = sight.layers[number_of_layer];
+  for (int block : sight.blocks[one / sight.heads]) {
+    const int first = block * BLOCK, last = std::min(first + BLOCK, sight.slots);
+    layer.keys.with(sight.keys_of(one) + size_t(first) * size, [&](auto* keys) {
+      for (int slot = first; slot < last; ++slot) {
+        const size_t place = size_t(slot) * size;
+        turn(own_keys + place, at.cosines + place, at.sines + place, size, keys + slot - first,
+             BLOCK);
+      }
+    });
+    layer.values.with(sight.values_of(one), [&](auto* values) {
+      for (int slot = first; slot < last; ++slot)
+        for (int i = 0; i < size; ++i)
+          set(values + size_t(slot) * row + i, own_values[size_t(slot) * size + i]);
+    });
+  }
+}
+
+static void lay_out_some(void* what, int number) {
+  Step& step = *static_cast<Step*>(what);
+  const int ones = step.sight.videos * step.sight.heads;
+  const auto [first, last] =
+      share(int(step.sight.layers.size()) * ones, number, step.model.threads);
+  for (int each = first; each < last; ++each)
+    lay_out(step.sight, step.at, each / ones, each % ones);
 }
 
 static Matrix* matrix_of(Model& model, int layer, int which) {
@@ -619,10 +722,12 @@ static Norm* norm_of(Model& model, int layer, int which) {
 
 extern "C" {
 
-void* cvg_create(int width, int layers, int heads, int codes, int code_width, int threads) {
+void* cvg_create(int width, int layers, int heads, int codes, int code_width, int threads,
+                 int half) {
   auto* model = new Model();
   model->width = width, model->heads = heads, model->codes = codes;
   model->code_width = code_width, model->threads = threads;
+  model->half = half;
   model->layers.resize(layers);
   return model;
 }
@@ -632,8 +737,9 @@ void cvg_destroy(void* model) { delete static_cast<Model*>(model); }
 // A matrix of a layer: 0 project_in, 1 project_out, 2 widen, 3 narrow; of layer -1: 0 beside,
 // 1 the head.
 void cvg_set_matrix(void* model, int layer, int which, const float* weights, const float* bias,
-                    int outputs, int inputs, int half) {
-  matrix_of(*static_cast<Model*>(model), layer, which)->set(weights, bias, outputs, inputs, half);
+                    int outputs, int inputs) {
+  Model& own = *static_cast<Model*>(model);
+  matrix_of(own, layer, which)->fill(weights, bias, outputs, inputs, own.half);
 }
 
 // A norm of a layer: 0 of attention, 1 of the network; of layer -1: of the head.
@@ -646,25 +752,32 @@ void cvg_set_norm(void* model, int layer, int which, const float* scale, const f
 
 void cvg_set_codebook(void* model, const float* vectors, const float* squares) {
   Model& own = *static_cast<Model*>(model);
-  own.codebook.set(vectors, nullptr, own.codes, own.code_width, false);
+  own.codebook.fill(vectors, nullptr, own.codes, own.code_width, false);
   own.code_vectors.assign(vectors, vectors + size_t(own.codes) * own.code_width);
   own.code_squares.assign(squares, squares + own.codes);
 }
 
-// Turns the keys of all heads and videos, `count` in all, as Rotation.turn does, and transposes them.
-void cvg_turn(void* model, const float* keys, const float* cosines, const float* sines,
-              float* turned, int count, int slots, int size) {
+void* cvg_create_sight() { return new Sight(); }
+
+void cvg_destroy_sight(void* sight) { delete static_cast<Sight*>(sight); }
+
+// Takes up a frame: lays out what is in sight of it.
+void cvg_begin(void* model, void* sight, const Position* at) {
   Model& own = *static_cast<Model*>(model);
+  Sight& seen = *static_cast<Sight*>(sight);
+  seen.make_room(*at, int(own.layers.size()), own.heads, own.width, own.half);
+  seen.look(at->bias);
   own.call_crew();
-  Turn turn{keys, cosines, sines, turned, count, slots, size, own.threads};
-  own.crew->run(turn_some, &turn);
+  Step step{own, seen, *at};
+  own.crew->run(lay_out_some, &step);
 }
 
-void cvg_step(void* model, const Position* at) {
+void cvg_step(void* model, void* sight, const Position* at) {
   Model& own = *static_cast<Model*>(model);
+  Sight& seen = *static_cast<Sight*>(sight);
   own.make_room(*at);
-  gather(own, *at);
-  Step step{own, *at};
+  gather(own, seen, *at);
+  Step step{own, seen, *at};
   own.crew->run(act, &step);
 }
 

@@ -22,8 +22,9 @@ class _Position(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("videos", "slots", "places", "place", "slot")),
         ("has_previous", ctypes.c_int32),
-        *((name, ctypes.c_void_p) for name in ("turned", "values", "bias", "base", "vectors")),
-        *((name, ctypes.c_void_p) for name in ("before", "neighbours", "previous", "logits")),
+        *((name, ctypes.c_void_p) for name in ("keys", "values", "cosines", "sines", "bias")),
+        *((name, ctypes.c_void_p) for name in ("base", "vectors", "before", "neighbours")),
+        *((name, ctypes.c_void_p) for name in ("previous", "logits")),
     )
 
 
@@ -32,8 +33,9 @@ class Frame:
     """The arrays of a decoder while it writes one frame; of float32.
 
     Attributes:
-        turned: keys by layer, turned to the frame.
+        keys: by layer, not turned.
         values: by layer.
+        rotation: turns the keys of each slot to the frame.
         bias: 0 for the slots in sight, else minus infinity.
         base: what the places have besides their input.
         vectors: of the codes of the frame; the last row stands for what is beyond the edge.
@@ -41,8 +43,9 @@ class Frame:
         previous: codes of the frame before; None in a first frame.
     """
 
-    turned: list[Float[Tensor, "b a e k"]]
+    keys: list[Float[Tensor, "b a k e"]]
     values: list[Float[Tensor, "b a k e"]]
+    rotation: Rotation
     bias: Float[Tensor, "b 1 1 k"]
     base: Float[Tensor, "b m d"]
     vectors: Float[Tensor, "b m1 d"]
@@ -61,7 +64,7 @@ class NativeTransformer:
 
         Args:
             model: of float32 weights on the CPU, in raster order; trained no more.
-            half: keep matrices as bfloat16, which halves what is read for each code.
+            half: read matrices, keys and values as bfloat16, half the bytes for each code.
 
         Raises:
             RuntimeError: the step cannot be compiled here; `library` tells.
@@ -70,7 +73,6 @@ class NativeTransformer:
         if compiled is None:
             raise RuntimeError("the native step is not available")
         self._library: Any = compiled
-        self._half = half
         self._neighbours = model.code_embedding.neighbours.contiguous()
         shape, predicted = model.shape, model.layout.predicted
         self._codes = predicted.codebook_size
@@ -83,31 +85,15 @@ class NativeTransformer:
                 self._codes,
                 shape.code_dim,
                 torch.get_num_threads(),
+                int(half),
             )
         )
         weakref.finalize(self, compiled.cvg_destroy, self._handle)
         self._copy(model)
 
-    def begin(self, frame: Frame) -> "NativeFrame":
-        """Take up a frame, whose arrays are read and written in place."""
-        return NativeFrame(self, frame)
-
-    def turn(
-        self,
-        keys: Float[Tensor, "b a k e"],
-        rotation: Rotation,
-        turned: Float[Tensor, "b a e k"],
-    ) -> None:
-        """Turn keys by the angles of their slots, and write them transposed into `turned`."""
-        b, a, k, e = keys.shape
-        self._library.cvg_turn(
-            self._handle,
-            _floats(keys),
-            _floats(rotation.cosines),
-            _floats(rotation.sines),
-            _floats(turned),
-            *(b * a, k, e),
-        )
+    def sight(self) -> "Sight":
+        """Give room for what the frames of some videos see, one after the other."""
+        return Sight(self, self._library)
 
     def _copy(self, model: Transformer) -> None:
         for number, block in enumerate(model.layers):
@@ -140,7 +126,6 @@ class NativeTransformer:
             _floats(weight),
             None if bias is None else _floats(bias),
             *weight.shape,
-            int(self._half),
         )
 
     def _set_norm(self, layer: int, which: int, norm: nn.LayerNorm) -> None:
@@ -148,26 +133,44 @@ class NativeTransformer:
         self._library.cvg_set_norm(self._handle, layer, which, _floats(scale), _floats(shift))
 
 
+class Sight:
+    """What a frame of some videos sees, laid out as the step reads it."""
+
+    def __init__(self, model: NativeTransformer, compiled: ctypes.CDLL) -> None:
+        """Begin with nothing in sight."""
+        self._model = model
+        compiled.cvg_create_sight.restype = ctypes.c_void_p
+        self._handle = ctypes.c_void_p(compiled.cvg_create_sight())
+        weakref.finalize(self, compiled.cvg_destroy_sight, self._handle)
+
+    def begin(self, frame: Frame) -> "NativeFrame":
+        """Take up a frame, whose arrays are read and written in place."""
+        return NativeFrame(self._model, self, frame)
+
+
 class NativeFrame:
     """One frame of some videos that is being written."""
 
-    def __init__(self, model: NativeTransformer, frame: Frame) -> None:
-        """Note where the arrays are.
+    def __init__(self, model: NativeTransformer, sight: Sight, frame: Frame) -> None:
+        """Lay out what is in sight, and note where the arrays are.
 
         Args:
             model: that writes.
+            sight: where it is laid out; what was there is gone.
             frame: whose arrays must stay where they are while it is written.
         """
-        self._model, self._frame = model, frame
-        arrays = (*frame.turned, *frame.values, frame.bias, frame.base, frame.vectors)
+        self._model, self._sight, self._frame = model, sight, frame
+        rotation = frame.rotation
+        arrays = (*frame.keys, *frame.values, rotation.cosines, rotation.sines)
+        arrays += (frame.bias, frame.base, frame.vectors)
         assert all(array.dtype == torch.float32 and array.is_contiguous() for array in arrays)
         self._before = frame.before.contiguous()
         self._previous = None if frame.previous is None else frame.previous.contiguous()
         videos, places, _ = frame.base.shape
         self._logits = frame.base.new_empty(videos, model._codes)
-        layers = len(frame.turned)
+        layers = len(frame.keys)
         pointers = ctypes.c_void_p * layers
-        self._turned = pointers(*(array.data_ptr() for array in frame.turned))
+        self._keys = pointers(*(array.data_ptr() for array in frame.keys))
         self._values = pointers(*(array.data_ptr() for array in frame.values))
         previous = self._previous
         self._position = _Position(
@@ -175,8 +178,10 @@ class NativeFrame:
             slots=frame.bias.shape[-1],
             places=places,
             has_previous=previous is not None,
-            turned=ctypes.addressof(self._turned),
+            keys=ctypes.addressof(self._keys),
             values=ctypes.addressof(self._values),
+            cosines=rotation.cosines.data_ptr(),
+            sines=rotation.sines.data_ptr(),
             bias=frame.bias.data_ptr(),
             base=frame.base.data_ptr(),
             vectors=frame.vectors.data_ptr(),
@@ -185,6 +190,7 @@ class NativeFrame:
             previous=None if previous is None else previous.data_ptr(),
             logits=self._logits.data_ptr(),
         )
+        self._call("cvg_begin")
 
     def logits(self, place: int, slot: int) -> Float[Tensor, "b v"]:
         """Give the logits of a place, and keep its keys and values.
@@ -194,8 +200,12 @@ class NativeFrame:
             slot: where its keys and values are kept.
         """
         self._position.place, self._position.slot = place, slot
-        self._model._library.cvg_step(self._model._handle, ctypes.byref(self._position))
+        self._call("cvg_step")
         return self._logits.clone()
+
+    def _call(self, name: str) -> None:
+        function = getattr(self._model._library, name)
+        function(self._model._handle, self._sight._handle, ctypes.byref(self._position))
 
 
 def _floats(tensor: Tensor) -> Any:
