@@ -34,7 +34,7 @@ constexpr int LANES = 4, VECTORS = 4, ROWS = 4;
 #endif
 constexpr int BLOCK = LANES * VECTORS;  // outputs that are computed together
 constexpr int SPINS = 4000;             // looks at a flag before a thread yields or sleeps
-constexpr int AHEAD = 32;               // inputs whose weights are asked for before their turn
+constexpr int AHEAD = 8192;             // bytes that are asked for before their turn
 constexpr float EPSILON = 1e-5f;        // of nn.LayerNorm
 
 typedef float Vector __attribute__((vector_size(LANES * 4)));
@@ -55,6 +55,12 @@ static inline Vector load(const uint16_t* from) {
   Vector value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
+}
+
+// Asks memory for what will be read after `from`: COUNT vectors.
+template <int COUNT, typename Number>
+static inline void ask_ahead(const Number* from) {
+  for (int v = 0; v < COUNT; ++v) __builtin_prefetch(from + AHEAD / sizeof(Number) + v * LANES);
 }
 
 static inline void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
@@ -187,8 +193,7 @@ static inline void multiply_rows(const Weight* weights, const float* inputs, int
   for (int row = 0; row < COUNT; ++row)
     for (int v = 0; v < VECTORS; ++v) sums[row][v] = load(bias + v * LANES);
   for (int input = 0; input < size; ++input) {
-    for (int v = 0; v < VECTORS; ++v)
-      __builtin_prefetch(weights + size_t(input + AHEAD) * BLOCK + v * LANES);
+    ask_ahead<VECTORS>(weights + size_t(input) * BLOCK);
     Vector weight[VECTORS];
     for (int v = 0; v < VECTORS; ++v) weight[v] = load(weights + size_t(input) * BLOCK + v * LANES);
     for (int row = 0; row < COUNT; ++row) {
@@ -487,7 +492,7 @@ static inline void mix_rows(const Number* rows, int stride, int slots, const flo
     const int first = block * BLOCK, count = std::min(BLOCK, slots - first);
     const Number* row = rows + size_t(first) * stride;
     for (int i = 0; i < count; ++i, row += stride) {
-      for (int v = 0; v < COUNT; ++v) __builtin_prefetch(row + AHEAD * BLOCK + v * LANES);
+      ask_ahead<COUNT>(row);
       for (int v = 0; v < COUNT; ++v) sums[v] += load(row + v * LANES) * weights[i];
     }
     weights += BLOCK;
