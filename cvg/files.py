@@ -1,11 +1,13 @@
 """Files that are whole or not there: written under a temporary name, flushed, renamed."""
 
+import csv
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,6 +151,33 @@ def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     with replacing_file(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_rows(
+    path: Path, rows: Sequence[Mapping[str, Any]], *, names: Sequence[str] | None = None
+) -> None:
+    """Write rows as CSV; what a row does not have, and NaN, is left empty.
+
+    Args:
+        path: of the file.
+        rows: values by column; a float gets six digits.
+        names: the columns; None: all that any row has, in the order in which they first appear.
+    """
+    columns = names or list(dict.fromkeys(name for row in rows for name in row))
+    with (
+        replacing_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: _cell(value) for name, value in row.items()})
+
+
+def _cell(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "" if math.isnan(value) else f"{value:.6g}"
 
 
 def read_json(path: Path) -> Any:

@@ -20,6 +20,7 @@ from cvg.files import (
     save_arrays,
     sha256_file,
     write_json,
+    write_rows,
 )
 from cvg.interrupts import Interrupted, interruptible
 
@@ -201,6 +202,17 @@ def test_damaged_json_is_refused_with_its_place(tmp_path, data, message):
 def test_a_missing_file_names_itself(tmp_path):
     with pytest.raises(UserError, match=r"x\.json: no such file; run the stage that writes it"):
         read_json(tmp_path / "x.json")
+
+
+def test_rows_have_the_columns_of_all_and_what_is_not_there_is_empty(tmp_path):
+    path = tmp_path / "rows.csv"
+    rows = [{"step": 1234567, "loss": 1 / 3}, {"step": 2, "x": 1e-7, "of": 'a "b", c'}]
+    write_rows(path, [*rows, {"loss": np.float64("nan")}])
+    assert path.read_bytes().decode() == (
+        'step,loss,x,of\n1234567,0.333333,,\n2,,1e-07,"a ""b"", c"\n,,,\n'
+    )
+    write_rows(path, [], names=["clip"])
+    assert path.read_text() == "clip\n"
 
 
 def test_the_hash_is_sha256(tmp_path):

@@ -14,6 +14,7 @@ from cvg.critic.judge import judge
 from cvg.critic.model import Critic, CriticShape
 from cvg.seeding import generator, seed_everything
 from cvg.tensors import Float, Tensor
+from cvg.training.adamw import AdamW
 from cvg.training.optimizer import parameter_groups
 
 BATCH = 32
@@ -42,9 +43,7 @@ def fresh_area(
     """
     seed_everything(seed, "fresh critic")
     critic = Critic(shape).to(real.device)
-    optimizer = torch.optim.AdamW(
-        parameter_groups(critic, weight_decay=WEIGHT_DECAY), lr=LEARNING_RATE
-    )
+    optimizer = AdamW(parameter_groups(critic, weight_decay=WEIGHT_DECAY), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     kinds = [
         clips.split([len(clips) // 2, len(clips) - len(clips) // 2]) for clips in (real, generated)

@@ -17,6 +17,7 @@ from cvg.critic.auc import area_under_curve
 from cvg.critic.model import Critic
 from cvg.finetuning.watch import LABEL, Watch, Weight
 from cvg.tensors import Float, Tensor
+from cvg.training.adamw import AdamW
 from cvg.training.adversarial import followed, lecam_penalty, r1_penalty
 from cvg.training.messages import warn
 from cvg.training.runtime import Runtime
@@ -176,9 +177,7 @@ class Adversary:
     def _begin(self) -> None:
         """Begin from the pretrained weights."""
         self.critic.load_state_dict(self._pretrained)
-        self._optimizer = torch.optim.AdamW(
-            self.critic.parameters(), lr=self._learning_rate, betas=BETAS
-        )
+        self._optimizer = AdamW(self.critic.parameters(), lr=self._learning_rate, betas=BETAS)
         self._history, self._real, self._other = (
             torch.zeros(size, device=self.critic.verdict.device) for size in (3, 0, 0)
         )

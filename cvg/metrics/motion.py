@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import wasserstein_distance
 
 from cvg.frames.pixels import changes
 from cvg.metrics.clips import Clips, rows_at_once
@@ -50,9 +49,22 @@ def compare_motion(real: Clips, other: Clips, *, first: int) -> MotionComparison
 def change_figures(found: Float[np.ndarray, "q"], true: Float[np.ndarray, "r"]) -> dict[str, float]:
     """Give `motion_distance` and `repeated` of changes beside those of real frames."""
     return {
-        "motion_distance": float(wasserstein_distance(found, true)),
+        "motion_distance": wasserstein(found, true),
         "repeated": float((found < SAME).mean()),
     }
+
+
+def wasserstein(a: Float[np.ndarray, "q"], b: Float[np.ndarray, "r"]) -> float:
+    """Give the Wasserstein-1 distance of two sets of numbers, each with equal weights.
+
+    It is the area between their distribution functions, which are steps.
+
+    >>> wasserstein(np.array([0.0, 1.0]), np.array([5.0, 6.0, 5.0, 6.0]))
+    5.0
+    """
+    places = np.sort(np.concatenate([a, b]).astype(np.float64))
+    shares = [np.searchsorted(np.sort(x), places[:-1], side="right") / len(x) for x in (a, b)]
+    return float(np.vecdot(np.abs(shares[0] - shares[1]), np.diff(places)))
 
 
 def _all_changes(clips: Clips, start: int) -> Float[np.ndarray, "n q"]:

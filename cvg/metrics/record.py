@@ -1,12 +1,11 @@
 """The outcome of an evaluation on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
-
-from cvg.files import replacing_folder, save_arrays, write_json
-from cvg.metrics.evaluate import Evaluation
+from cvg.files import replacing_folder, save_arrays, write_json, write_rows
 from cvg.metrics.names import figure_key
 from cvg.metrics.score_folders import FolderScores
 from cvg.metrics.suite import Suite
@@ -26,10 +25,10 @@ def write_suite(folder: Path, suite: Suite) -> None:
     with replacing_folder(folder, marker=MARKER) as temporary:
         write_json(temporary / MARKER, suite.scores)
         write_json(temporary / "absent.json", suite.absent)
-        horizon = pd.DataFrame(suite.horizon)
-        _write_table(temporary / "horizon.csv", horizon)
-        _write_table(temporary / "clips.csv", pd.DataFrame(suite.clips))
-        _write_table(temporary / "psnr_by_frame.csv", _column_a_candidate(horizon, "psnr"))
+        write_rows(temporary / "horizon.csv", suite.horizon)
+        write_rows(temporary / "clips.csv", suite.clips)
+        by_frame = _column_a_candidate(suite.horizon, "psnr")
+        write_rows(temporary / "psnr_by_frame.csv", by_frame)
         save_arrays(temporary / "pictures.safetensors", suite.pictures)
 
 
@@ -44,24 +43,26 @@ def write_folder_scores(folder: Path, found: FolderScores) -> None:
         write_json(temporary / MARKER, scores)
         write_json(temporary / "absent.json", list(evaluation.absent))
         write_json(temporary / "warnings.json", list(found.warnings))
-        _write_table(temporary / "clips.csv", _clip_table(found.names, evaluation))
-        frames = pd.DataFrame(
-            {figure_key(name): values for name, values in evaluation.horizon.items()}
-        )
-        frames.insert(0, "frame", range(1, len(frames) + 1))
-        _write_table(temporary / "horizon.csv", frames)
+        _write_columns(temporary / "clips.csv", "clip", found.names, evaluation.per_clip)
+        frames = range(1, max(map(len, evaluation.horizon.values()), default=0) + 1)
+        _write_columns(temporary / "horizon.csv", "frame", frames, evaluation.horizon)
 
 
-def _clip_table(names: Sequence[str], evaluation: Evaluation) -> pd.DataFrame:
-    figures = {figure_key(name): values for name, values in evaluation.per_clip.items()}
-    return pd.DataFrame({"clip": names} | figures) if figures else pd.DataFrame({"clip": []})
+def _write_columns(
+    path: Path, key: str, keys: Sequence[Any], figures: Mapping[str, Iterable[float]]
+) -> None:
+    """Write figures as columns, behind one that says what a row is of; no row without figures."""
+    names = [key, *map(figure_key, figures)]
+    columns = zip(keys, *(map(float, values) for values in figures.values()), strict=True)
+    rows = [dict(zip(names, row, strict=True)) for row in columns] if figures else []
+    write_rows(path, rows, names=names)
 
 
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
-
-
-def _column_a_candidate(horizon: pd.DataFrame, metric: str) -> pd.DataFrame:
-    table = horizon.pivot(index="frame", columns="candidate", values=metric).reset_index()
-    # Vega, which draws it, takes a dot in a name for a level of nesting.
-    return table.rename(columns=lambda name: name.rpartition(".")[2])
+def _column_a_candidate(horizon: Iterable[Mapping[str, Any]], metric: str) -> list[dict[str, Any]]:
+    """Give a row a frame, with the metric of each candidate."""
+    rows: dict[int, dict[str, Any]] = {}
+    for row in sorted(horizon, key=itemgetter("frame", "candidate")):
+        # Vega, which draws it, takes a dot in a name for a level of nesting.
+        name = row["candidate"].rpartition(".")[2]
+        rows.setdefault(row["frame"], {"frame": row["frame"]})[name] = row[metric]
+    return list(rows.values())

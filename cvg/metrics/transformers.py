@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from cvg.files import replacing_folder, write_json
+from cvg.files import replacing_folder, write_json, write_rows
 from cvg.metrics.drift import Horizon
 from cvg.metrics.names import figure_key
 
@@ -40,12 +38,9 @@ def write_check(
     figures["drift"] = {f"to_{row.end}": _figures(row) for row in drift}
     with replacing_folder(folder, marker=FIGURES) as temporary:
         write_json(temporary / FIGURES, figures)
-        for name, rows in (
-            ("by_frame.csv", by_frame),
-            ("drift.csv", [{"from": r.first + 1, "to": r.end} | _figures(r) for r in drift]),
-        ):
-            table = pd.DataFrame([*rows])
-            table.to_csv(temporary / name, index=False, float_format="%.6g", lineterminator="\n")
+        write_rows(temporary / "by_frame.csv", by_frame)
+        horizons = [{"from": row.first + 1, "to": row.end} | _figures(row) for row in drift]
+        write_rows(temporary / "drift.csv", horizons)
     return figures
 
 

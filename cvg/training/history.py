@@ -1,13 +1,12 @@
 """The figures of a run by step, and the sums between two rows of them."""
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cvg.files import replacing_file
+from cvg.files import write_rows
 from cvg.tensors import Float, Tensor
 
 Log = Callable[[Mapping[str, float], int], None]  # told of figures and step
@@ -39,12 +38,7 @@ class History:
 
     def write_csv(self, path: Path) -> None:
         """Write the rows as CSV; a figure that a row does not have is left empty."""
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        with replacing_file(path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names, lineterminator="\n")
-            writer.writeheader()
-            for row in self.rows:
-                writer.writerow({name: _as_text(value) for name, value in row.items()})
+        write_rows(path, self.rows)
 
 
 class Recorder:
@@ -107,8 +101,3 @@ class Recorder:
         for name, value in figures.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach()
             self._counts[name] += 1
-
-
-def _as_text(value: float) -> str:
-    """Six digits are enough for a figure, but not for a step number."""
-    return str(value) if isinstance(value, int) else f"{value:.6g}"

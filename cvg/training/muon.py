@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from cvg.tensors import Float, Tensor
+from cvg.training.adamw import PlainOptimizer
 from cvg.training.strategy import ONE_PLACE, Replicas
 
 # Coefficients of the quintic iteration, and how often it is done (Jordan et al. 2024).
@@ -16,7 +17,7 @@ ITERATIONS = 5
 LIKE_ADAMW = 0.2
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(PlainOptimizer):
     """Momentum whose matrix is replaced by a nearby one with orthogonal rows or columns.
 
     A kernel of a convolution is the matrix that maps a patch to an output. Matrices of one shape

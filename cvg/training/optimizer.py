@@ -8,6 +8,7 @@ from torch import nn
 
 from cvg.config import TrainingParams
 from cvg.tensors import Tensor
+from cvg.training.adamw import AdamW
 from cvg.training.muon import Muon
 from cvg.training.runtime import Runtime
 from cvg.training.strategy import ONE_PLACE, Replicas
@@ -50,7 +51,7 @@ class Optimizer:
             )
             self._add("muon", muon, scale=params.muon_scale)
         groups = parameter_groups(model, weight_decay=params.weight_decay, but=taken)
-        self._add("adamw", torch.optim.AdamW(groups, lr=0.0, betas=BETAS), scale=1.0)
+        self._add("adamw", AdamW(groups, lr=0.0, betas=BETAS), scale=1.0)
 
     def set_learning_rate(self, rate: float) -> None:
         """Take the next steps at a learning rate."""

@@ -11,6 +11,7 @@ from torch import nn
 from cvg.config import DiscriminatorParams, VqganParams
 from cvg.seeding import generator
 from cvg.tensors import Float, Float32, Tensor
+from cvg.training.adamw import AdamW
 from cvg.training.adversarial import followed, lecam_penalty, r1_penalty
 from cvg.training.finite import NonFiniteError
 from cvg.training.optimizer import parameter_groups
@@ -61,7 +62,7 @@ class Adversary:
         with device:
             self.each = [Judge(self.params, frames=t) for t in range(1, self.together + 1)]
         self.judges = nn.ModuleList(self.each)
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer = AdamW(
             parameter_groups(self.judges, weight_decay=params.weight_decay),
             lr=learning_rate * self.params.lr_scale,
             betas=(0.5, 0.9),

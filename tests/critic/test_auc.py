@@ -16,6 +16,8 @@ def test_extremes():
     assert area_under_curve(low, high) == 0
     assert area_under_curve(low, low) == 0.5
     assert math.isnan(area_under_curve(low, np.array([])))
+    assert math.isnan(area_under_curve(np.array([1.0, np.nan]), high))
+    assert math.isnan(area_under_curve(low, np.array([np.nan])))
 
 
 @pytest.mark.parametrize("seed", range(5))

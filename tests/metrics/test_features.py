@@ -110,13 +110,7 @@ def test_features_of_a_frame_are_those_of_the_trunk(alex, real_clips):
     import torchvision
 
     trunk = torchvision.models.alexnet(weights=None).features
-    state = {
-        f"{layer}.{kind}": alex.network.state_dict()[name]
-        for name in alex.network.state_dict()
-        if name.startswith("net.slice")
-        for layer, kind in [name.split(".")[2:]]
-    }
-    trunk.load_state_dict(state)
+    trunk.load_state_dict(alex.trunk.state_dict())
     frame = torch.from_numpy(real_clips[2, 4]).permute(2, 0, 1)[None] / 255
     normal = (frame - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(
         [0.229, 0.224, 0.225]

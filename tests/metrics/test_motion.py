@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import wasserstein_distance
 
-from cvg.metrics.motion import compare_motion
+from cvg.metrics.motion import compare_motion, wasserstein
 
 
 def clip(*levels):
@@ -31,3 +32,10 @@ def test_without_context_all_changes_count():
 
 def test_a_single_frame_has_no_motion():
     assert compare_motion(clip(1)[None], clip(1)[None], first=0).figures == {}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_distance_of_sets_of_any_size_equals_scipy(seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=rng.integers(1, 30)), rng.normal(1, 2, size=rng.integers(1, 30)).round()
+    assert wasserstein(a, b) == wasserstein(b, a) == pytest.approx(wasserstein_distance(a, b))

@@ -4,7 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from cvg.metrics.pixels import psnr, ssim
 
@@ -40,7 +42,7 @@ def test_ssim_of_every_frame_equals_scikit_image_with_the_same_window():
     values = ssim(a, b)
     for n in range(2):
         for t in range(3):
-            # scikit-image leaves out the border that torchmetrics fills by mirroring.
+            # scikit-image leaves out the border that we fill by mirroring.
             mirrored = [
                 np.pad(clip[n, t], ((5, 5), (5, 5), (0, 0)), mode="reflect") for clip in (a, b)
             ]
@@ -53,6 +55,18 @@ def test_ssim_of_every_frame_equals_scikit_image_with_the_same_window():
                 use_sample_covariance=False,
             )
             assert values[n, t] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [11, 32])
+def test_ssim_equals_torchmetrics_bit_by_bit(size):
+    real, other = (x[:, :, :size, :size] for x in (smooth(0), noisy(smooth(0))))
+    theirs = structural_similarity_index_measure(
+        *(torch.from_numpy(x).flatten(0, 1).permute(0, 3, 1, 2) / 255 for x in (real, other)),
+        sigma=1.5,
+        data_range=1.0,
+        reduction="none",
+    )
+    assert ssim(real, other).ravel().tolist() == theirs.tolist()
 
 
 def test_psnr_and_ssim_of_grey_frames_equal_scikit_video(monkeypatch):
