@@ -11,6 +11,7 @@ BLOCKS = 8  # in memory, of one file
 HEADER_BLOCK = 1 << 18  # bytes of a block where headers alone are read
 FRAMES_BLOCK = 1 << 22
 CHUNK = 1 << 20
+HTTP_NOT_FOUND = 404
 
 
 class UnseekableError(Exception):
@@ -110,7 +111,10 @@ class Stream:
             raise self._failure from error
         except Exception as error:
             self._failure = error
-            raise
+            if getattr(error, "status", None) != HTTP_NOT_FOUND:
+                raise
+            self._failure = FileNotFoundError(str(error))
+            raise self._failure from error
 
     def _catch_up(self, stop: int) -> None:
         self._file.seek(self._hashed)
