@@ -126,8 +126,9 @@ def explaining(url: object, *, but: tuple[type[Exception], ...] = ()) -> Iterato
     # Each protocol brings a library with exceptions of its own.
     except Exception as error:
         raise UserError(
-            f"{url}: cannot be read ({reason_of(error)}); expected a URL that fsspec reads, with "
-            "credentials and options in the environment or its configuration (docs/storage.md)"
+            f"{url}: cannot be read ({reason_of(error)}); mend the URL, what is missing of "
+            "credentials or options (docs/storage.md), the network or the server, then run the "
+            "same command again"
         ) from error
 
 

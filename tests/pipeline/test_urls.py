@@ -2,6 +2,8 @@
 
 import csv
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -63,18 +65,26 @@ def test_a_vqgan_is_trained_to_the_same_bytes(memory, tmp_path, root):
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
-def test_frames_become_the_same_codes(memory, tmp_path, root):
-    folder = TOYS.write_frames(tmp_path / "frames").folder
+def test_processes_turn_frames_into_the_same_codes(web, tmp_path, root, monkeypatch):
+    """To each of them the URL alone travels; together they fetch each shard once."""
+    monkeypatch.setenv("CVG_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("CVG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(root)
+    TOYS.write_frames(web.folder / "frames")
     (tmp_path / "vqgan").mkdir()
     save_vqgan(tmp_path / "vqgan", TOYS.toy_vqgan())
-    for name, frames in (("here", folder), ("there", memory(folder))):
+    for frames, workers in ((web.folder / "frames", 1), (f"{web.url}/frames", 2)):
         tokenize(
             frames=str(frames),
             vqgan=tmp_path / "vqgan",
-            out=tmp_path / name,
+            out=tmp_path / f"codes{workers}",
             params_path=root / "params.yaml",
+            overrides=["tokenize.batch_size=4"],
+            workers=workers,
         )
-    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert contents(tmp_path / "codes2") == contents(tmp_path / "codes1")
+    shards = [name for name, _, _ in web.asked if name.endswith(".npy")]
+    assert len(shards) == len(set(shards)) == 5
 
 
 def test_a_transformer_is_trained_to_the_same_bytes(memory, tmp_path, root):
@@ -117,6 +127,25 @@ def test_shares_of_a_bucket_give_the_store_of_a_folder(bucket):
     for share in ("2/2", "1/2"):
         run(app, *words, "--shard", share)
     assert contents(Path("there")) == contents(Path("here"))
+
+
+def test_a_run_that_a_server_stops_goes_on_where_it_was(bucket):
+    run(app, "--manifest", bucket.folder, "--workers", 1, "--out", "here")
+    words = ("--manifest", bucket.url, "--workers", 1, "--out", "there", "--shard", "1/1")
+    bucket.faults["c 1/1.mp4"] = 503
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert "c%201/1.mp4: cannot be read (ClientResponseError: 503" in str(result.exception)
+    bucket.faults.clear()
+    before = len(bucket.asked)
+    run(app, *words)
+    assert {name for name, _, _ in bucket.asked[before:]} == {"c 1/1.mp4"}
+    assert contents(Path("there")) == contents(Path("here"))
+
+
+def test_what_is_on_this_machine_needs_no_fsspec():
+    """It takes its time to be imported."""
+    code = "import sys, cvg.frames.extract, cvg.frames.store; sys.exit('fsspec' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_a_bucket_can_be_checked_and_listed_as_a_manifest(bucket):
