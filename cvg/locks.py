@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -61,6 +61,23 @@ def if_free(path: Path) -> Iterator[bool]:
     with file:
         try:
             yield True
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, however long another process does; its folder must be there."""
+    while True:
+        file = path.open("w")
+        with suppress(OSError):  # Some network file systems know no locks.
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if _is_at(path, file):
+            break
+        file.close()
+    with file:
+        try:
+            yield
         finally:
             path.unlink(missing_ok=True)
 

@@ -27,7 +27,8 @@ def run(
         str | None, typer.Option(help="Name of a preset to begin with, as in presets/.")
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="Videos, in place of extract.manifest.")
+        str | None,
+        typer.Option(help="Videos, in place of extract.manifest; a path or a URL of fsspec."),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -54,7 +55,7 @@ def prepare(
     params_path: Path,
     *,
     preset: str | None = None,
-    manifest: Path | None = None,
+    manifest: str | None = None,
     overrides: Sequence[str] = (),
 ) -> list[Stage]:
     """Write the parameters into a folder, and what stages read that none makes.
@@ -130,19 +131,20 @@ def _write_params(
     out: Path,
     params_path: Path,
     preset: str | None,
-    manifest: Path | None,
+    manifest: str | None,
     overrides: Sequence[str],
 ) -> dict[str, Any]:
     """Write the parameters of this run into its folder; give them as a tree."""
     from cvg.files import write_json
     from cvg.params import leaves, load_params, read_tree
+    from cvg.remote.url import is_url
     from pipeline.preset import put_values, read_preset
 
     values = dict(read_preset(preset, params_path)) if preset else {}
     source = read_tree(params_path)
-    videos = manifest or Path(values.get("extract.manifest", source["extract"]["manifest"]))
+    videos = manifest or values.get("extract.manifest", source["extract"]["manifest"])
     base = Path.cwd() if manifest else params_path.parent
-    values["extract.manifest"] = str((base / videos).resolve())
+    values["extract.manifest"] = videos if is_url(videos) else str((base / videos).resolve())
     texts = [f"{key}={json.dumps(value)}" for key, value in values.items()]
     params = load_params(params_path, [*texts, *overrides])
     out.mkdir(parents=True, exist_ok=True)
@@ -179,8 +181,14 @@ def _key(stage: Stage, out: Path, tree: dict[str, Any], code: str) -> str:
 
 def _hash_stats(paths: Sequence[str], out: Path) -> str:
     """Hash names, sizes and times of files; their content is not read."""
+    from cvg.remote.url import Url, is_url
+    from cvg.videos.manifest import read_manifest
+
     digest = hashlib.sha256()
     for path in paths:
+        if is_url(path):
+            digest.update(repr(read_manifest(Url(path), folder_files="all").entries).encode())
+            continue
         where = out / path
         for file in sorted(where.rglob("*")) if where.is_dir() else [where]:
             if file.is_file():

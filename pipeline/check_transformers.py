@@ -11,13 +11,15 @@ from pipeline.stage import (
     link_models,
     path_option,
     resolve_paths,
+    resolve_stores,
     stage_run,
+    store_option,
 )
 
 
 def check_transformers(
-    frames: Annotated[Path | None, path_option("Frame store.")] = None,
-    codes: Annotated[Path | None, path_option("Codes of the frames.")] = None,
+    frames: Annotated[str | None, store_option("Frame store.")] = None,
+    codes: Annotated[str | None, store_option("Codes of the frames.")] = None,
     vqgan: Annotated[Path | None, path_option("Trained VQGAN.")] = None,
     transformer: Annotated[Path | None, path_option("Folder of the transformers.")] = None,
     out: Annotated[Path | None, path_option("Folder for figures and tables.")] = None,
@@ -25,11 +27,11 @@ def check_transformers(
     overrides: SetOption = None,
 ) -> None:
     """Measure the transformers: cross-entropy by truth seen, and drift of long videos."""
+    command = "check-transformers"
     paths = resolve_paths(
-        "check-transformers",
-        {"frames": frames, "codes": codes, "vqgan": vqgan, "transformer": transformer, "out": out},
-        overrides=overrides,
+        command, {"vqgan": vqgan, "transformer": transformer, "out": out}, overrides=overrides
     )
+    places = resolve_stores(command, {"frames": frames, "codes": codes})
     from cvg.frames.store import FrameStore
     from cvg.metrics.drift import measure_drift
     from cvg.metrics.evaluate import load_networks
@@ -48,8 +50,8 @@ def check_transformers(
     ) as run:
         params, device, seed = run.params.check_transformers, chosen_device(), run.params.seed
         models = load_models(vqgan=paths["vqgan"], transformers=paths["transformer"], device=device)
-        store, real = open_codes(paths["codes"], models), FrameStore.open(paths["frames"])
-        link_models(run, models, paths, codes=store.digest)
+        store, real = open_codes(places["codes"], models), FrameStore.open(places["frames"])
+        link_models(run, models, paths, codes=store)
         likelihoods = score_codes(
             models, store, params, kinds=run.params.sample.conditions, seed=seed
         )

@@ -10,21 +10,22 @@ from pipeline.stage import (
     SetOption,
     path_option,
     resolve_paths,
+    resolve_stores,
     stage_run,
+    store_option,
 )
 
 
 def check_vqgan(
-    frames: Annotated[Path | None, path_option("Frame store.")] = None,
+    frames: Annotated[str | None, store_option("Frame store.")] = None,
     vqgan: Annotated[Path | None, path_option("Trained VQGAN.")] = None,
     out: Annotated[Path | None, path_option("Folder for figures, gates, pictures.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
     overrides: SetOption = None,
 ) -> None:
     """Hold the VQGAN's held-out figures against their bounds."""
-    paths = resolve_paths(
-        "check-vqgan", {"frames": frames, "vqgan": vqgan, "out": out}, overrides=overrides
-    )
+    paths = resolve_paths("check-vqgan", {"vqgan": vqgan, "out": out}, overrides=overrides)
+    place = resolve_stores("check-vqgan", {"frames": frames})["frames"]
     from cvg.frames.store import FrameStore
     from cvg.metrics.evaluate import load_networks
     from cvg.metrics.gates import enforce
@@ -42,8 +43,8 @@ def check_vqgan(
     ) as run:
         device, params = chosen_device(), run.params.check_vqgan
         model, vqgan_hash = load_vqgan(paths["vqgan"])
-        store = FrameStore.open(paths["frames"])
-        run.tracker.log_dataset("frames", digest=store.digest, path=paths["frames"])
+        store = FrameStore.open(place)
+        run.tracker.log_dataset("frames", digest=store.digest, path=place)
         run.tracker.log_model("vqgan", digest=vqgan_hash, path=paths["vqgan"])
         health = check_health(
             store,

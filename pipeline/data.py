@@ -33,9 +33,9 @@ def data() -> None:
 @app.command()
 def check(
     manifest: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            help="CSV or Parquet of videos, or a folder of videos.",
+            help="CSV or Parquet of videos, or a folder of videos; a path or a URL of fsspec.",
             show_default="extract.manifest of the parameters",
         ),
     ] = None,
@@ -51,11 +51,12 @@ def check(
     """
     from cvg.files import write_json
     from cvg.params import load_params
+    from cvg.remote.url import read_place
     from cvg.videos.check import check_manifest, describe, foresee_split
     from cvg.videos.pool import available_cores
 
     params = load_params(params_path).extract
-    source = manifest or Path(params.manifest)
+    source = read_place(manifest or params.manifest)
     found = check_manifest(source, params, workers=workers or available_cores())
     if json_path is not None:
         write_json(json_path, describe(found, params))

@@ -17,7 +17,11 @@ MAX_NAMES = 3
 def import_data(
     kind: Annotated[Kind, typer.Argument(help="What the data are; see docs/imports.md.")],
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder that the official files unpack to.")
+        str,
+        typer.Argument(
+            metavar="DIR",
+            help="The folder that the official files unpack to; of `folder` also a URL of fsspec.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The manifest to write, a CSV file.")],
     force: Annotated[bool, typer.Option("--force", help="Replace the manifest.")] = False,
@@ -47,9 +51,10 @@ def import_data(
     """Write a manifest of a public data set, and say what was left out and why."""
     from cvg.imports.account import Request
     from cvg.imports.registry import run_import
+    from cvg.remote.url import read_place
 
     request = Request(
-        folder=folder,
+        folder=read_place(folder),
         manifest=out,
         fold=fold,
         view=view,

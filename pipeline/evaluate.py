@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,8 +15,13 @@ from pipeline.stage import (
     StageRun,
     path_option,
     resolve_paths,
+    resolve_stores,
     stage_run,
+    store_option,
 )
+
+if TYPE_CHECKING:
+    from cvg.remote.url import Place
 
 VIDEOS = "Videos of any model instead: folders of videos, pictures or arrays"
 
@@ -26,7 +31,7 @@ def _of_videos(help_text: str, name: str, **more: Any) -> Any:
 
 
 def evaluate(
-    frames: Annotated[Path | None, path_option("Frame store.")] = None,
+    frames: Annotated[str | None, store_option("Frame store.")] = None,
     vqgan: Annotated[Path | None, path_option("Trained VQGAN.")] = None,
     transformer: Annotated[Path | None, path_option("Folder of the transformers.")] = None,
     samples: Annotated[Path | None, path_option("Samples to score.")] = None,
@@ -111,7 +116,6 @@ def evaluate(
         evaluate_videos(wish, scores=scores, out=out)
         return
     given = {
-        "frames": frames,
         "vqgan": vqgan,
         "transformer": transformer,
         "samples": samples,
@@ -121,6 +125,7 @@ def evaluate(
         "scores": scores,
     }
     paths = resolve_paths("evaluate", given, overrides=overrides)
+    place = resolve_stores("evaluate", {"frames": frames})["frames"]
     with stage_run(
         "evaluate",
         sections=["seed", "evaluate"],
@@ -128,10 +133,10 @@ def evaluate(
         overrides=overrides,
         out=paths["out"],
     ) as run:
-        _score_samples(run, paths)
+        _score_samples(run, paths, place)
 
 
-def _score_samples(run: StageRun, paths: dict[str, Path]) -> None:
+def _score_samples(run: StageRun, paths: dict[str, Path], frames: "Place") -> None:
     from cvg.critic.store import load_critic
     from cvg.files import read_json, write_json
     from cvg.frames.samples import load_samples
@@ -153,8 +158,8 @@ def _score_samples(run: StageRun, paths: dict[str, Path]) -> None:
     judge.model.to(device)
     checked = read_health(paths["health"])
     require_same_vqgan(checked.vqgan_hash, vqgan_hash, where=paths["health"])
-    store = FrameStore.open(paths["frames"])
-    run.tracker.log_dataset("frames", digest=store.digest, path=paths["frames"])
+    store = FrameStore.open(frames)
+    run.tracker.log_dataset("frames", digest=store.digest, path=frames)
     run.tracker.log_model("vqgan", digest=vqgan_hash, path=paths["vqgan"])
     suite = run_suite(
         store,

@@ -21,6 +21,7 @@ from pipeline.stage import (
 if TYPE_CHECKING:
     from cvg.frames.parts import ExtractWork
     from cvg.frames.report import ExtractReport
+    from cvg.remote.url import Place
 
 MAX_LINES = 20
 ARTIFACTS = ("overview.png", "contact_train.png", "contact_held_out.png", "report.json")
@@ -28,9 +29,9 @@ ARTIFACTS = ("overview.png", "contact_train.png", "contact_held_out.png", "repor
 
 def extract(
     manifest: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="CSV or Parquet of videos, or a folder of videos.",
+            help="CSV or Parquet of videos, or a folder of videos; a path or a URL of fsspec.",
             show_default="extract.manifest of params.yaml",
             rich_help_panel="Paths",
         ),
@@ -83,13 +84,15 @@ def extract(
     stage.run(Launch(launcher=launcher, workers=1, shard=shard, ray_address=ray_address))
 
 
-def _manifest(run: StageRun, given: Path | None) -> Path:
-    return given or Path(run.params.extract.manifest)
+def _manifest(run: StageRun, given: str | None) -> "Place":
+    from cvg.remote.url import read_place
+
+    return read_place(given or run.params.extract.manifest)
 
 
 def _extract(
     run: StageRun,
-    manifest: Path | None,
+    manifest: str | None,
     out: Path,
     workers: int,
     parts: Sequence[Path] | None = None,

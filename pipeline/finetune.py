@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,15 +15,20 @@ from pipeline.stage import (
     link_models,
     path_option,
     resolve_paths,
+    resolve_stores,
     stage_run,
+    store_option,
 )
+
+if TYPE_CHECKING:
+    from cvg.remote.url import Place
 
 # Of sampling, what also shapes samples whose distribution is that of the models.
 DRAWING = ("sample.passes", "sample.pass_noise", "sample.packing")
 
 
 def finetune(
-    codes: Annotated[Path | None, path_option("Codes to train on.")] = None,
+    codes: Annotated[str | None, store_option("Codes to train on.")] = None,
     vqgan: Annotated[Path | None, path_option("Trained VQGAN of the codes.")] = None,
     transformer: Annotated[Path | None, path_option("Folder of the trained transformers.")] = None,
     critic: Annotated[Path | None, path_option("Pretrained critic.")] = None,
@@ -40,7 +45,6 @@ def finetune(
     paths = resolve_paths(
         "finetune",
         {
-            "codes": codes,
             "vqgan": vqgan,
             "transformer": transformer,
             "critic": critic,
@@ -49,6 +53,7 @@ def finetune(
         },
         overrides=overrides,
     )
+    place = resolve_stores("finetune", {"codes": codes})["codes"]
     from cvg.files import refuse_foreign_folder
     from cvg.sampling.models import FINETUNING
 
@@ -62,7 +67,7 @@ def finetune(
     ) as run:
         refuse_foreign_folder(paths["out"], marker=FINETUNING)
         if run.params.finetune.enabled:
-            _tune(run, paths, fresh=fresh)
+            _tune(run, paths, place, fresh=fresh)
         elif run.writes:
             _hand_on(run, paths)
 
@@ -91,7 +96,7 @@ def _hand_on(run: StageRun, paths: dict[str, Path]) -> None:
     run.conclude(paths["out"], {})
 
 
-def _tune(run: StageRun, paths: dict[str, Path], *, fresh: bool) -> None:
+def _tune(run: StageRun, paths: dict[str, Path], codes: "Place", *, fresh: bool) -> None:
     from cvg.critic.store import load_critic
     from cvg.files import replacing_folder, write_json
     from cvg.finetuning.train import Settings
@@ -105,10 +110,10 @@ def _tune(run: StageRun, paths: dict[str, Path], *, fresh: bool) -> None:
     models = load_models(
         vqgan=paths["vqgan"], transformers=paths["transformer"], device=run.runtime.device
     )
-    store = open_codes(paths["codes"], models)
+    store = open_codes(codes, models)
     critic = load_critic(paths["critic"])
     require_same_vqgan(critic.vqgan_hash, models.vqgan_hash, where=paths["critic"])
-    link_models(run, models, paths, codes=store.digest)
+    link_models(run, models, paths, codes=store)
     inputs = [one.model for one in models.transformers.values()] + [critic.model]
     with run.workspace(
         data=store.digest, fresh=fresh, models=" ".join(hash_weights(model) for model in inputs)

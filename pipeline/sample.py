@@ -25,10 +25,13 @@ from pipeline.stage import (
     link_models,
     path_option,
     resolve_paths,
+    resolve_stores,
     stage_run,
+    store_option,
 )
 
 if TYPE_CHECKING:
+    from cvg.remote.url import Place
     from cvg.sampling.generator import Generator, Request
     from cvg.sampling.models import Models
     from cvg.sampling.sample import Sampler, SampleWork
@@ -41,8 +44,8 @@ def _asked(help_text: str, name: str, **more: Any) -> Any:
 
 
 def sample(
-    frames: Annotated[Path | None, path_option("Frame store, for the true continuation.")] = None,
-    codes: Annotated[Path | None, path_option("Codes of the context frames.")] = None,
+    frames: Annotated[str | None, store_option("Frame store, for the true continuation.")] = None,
+    codes: Annotated[str | None, store_option("Codes of the context frames.")] = None,
     vqgan: Annotated[Path | None, path_option("Trained VQGAN.")] = None,
     transformer: Annotated[Path | None, path_option("Folder of the transformers.")] = None,
     critic: Annotated[Path | None, path_option("Critic, where sample.best_of is above 1.")] = None,
@@ -107,9 +110,8 @@ def sample(
     }
     given_paths = {"vqgan": vqgan, "transformer": transformer, "critic": critic, "out": out}
     if all(value is None for value in asked.values()):
-        paths = resolve_paths(
-            "sample", {"frames": frames, "codes": codes, **given_paths}, overrides=overrides
-        )
+        paths = resolve_paths("sample", given_paths, overrides=overrides)
+        places = resolve_stores("sample", {"frames": frames, "codes": codes})
         stage = MapStage(
             name="sample",
             sections=["seed", "sample"],
@@ -117,7 +119,7 @@ def sample(
             overrides=overrides,
             out=paths["out"],
             marker="samples.json",
-            work=lambda run: _work(run, paths),
+            work=lambda run: _work(run, paths, places),
             join=lambda run, sampler, parts: _join(run, sampler, parts, paths),
             warn=lambda sampler: sampler.warn(),
         )
@@ -150,12 +152,12 @@ def sample(
         _make_asked(run, paths, asked)
 
 
-def _work(run: StageRun, paths: dict[str, Path]) -> "SampleWork":
+def _work(run: StageRun, paths: dict[str, Path], places: "dict[str, Place]") -> "SampleWork":
     from cvg.sampling.sample import SampleWork
 
     return SampleWork(
-        frames=paths["frames"].resolve(),
-        codes=paths["codes"].resolve(),
+        frames=places["frames"].resolve(),
+        codes=places["codes"].resolve(),
         vqgan=paths["vqgan"].resolve(),
         transformers=paths["transformer"].resolve(),
         critic=paths["critic"].resolve() if run.params.sample.best_of > 1 else None,
@@ -171,7 +173,7 @@ def _join(run: StageRun, sampler: "Sampler", parts: Sequence[Path], paths: dict[
     from cvg.frames.samples import TRUTH, save_samples, true_clips
     from cvg.sampling.show import write_videos
 
-    link_models(run, sampler.models, paths, codes=sampler.codes.digest)
+    link_models(run, sampler.models, paths, codes=sampler.codes)
     samples, store = sampler.join(parts), sampler.frames
     with replacing_folder(paths["out"], marker="samples.json") as folder:
         save_samples(folder, samples)

@@ -19,7 +19,9 @@ from cvg.locks import one_writer
 from pipeline.shortage import is_out_of_memory, what_takes_memory
 
 if TYPE_CHECKING:
+    from cvg.codes.store import CodeStore
     from cvg.config import Params
+    from cvg.remote.url import Place
     from cvg.sampling.models import Models
     from cvg.tracking import Tracker
     from cvg.training.loop import Surroundings
@@ -57,6 +59,11 @@ OUTPUTS = ("out", "plot", "scores")  # options that name what a stage writes
 def path_option(help_text: str) -> Any:
     """Give a path option whose default is what dvc.yaml says."""
     return typer.Option(help=help_text, show_default="as in dvc.yaml", rich_help_panel="Paths")
+
+
+def store_option(help_text: str) -> Any:
+    """Give an option for frames or codes to read: a path, or a URL of fsspec."""
+    return path_option(f"{help_text} A path, or a URL of fsspec.")
 
 
 @dataclass
@@ -162,11 +169,13 @@ class StageRun:
         self._start = time.monotonic()
 
 
-def link_models(run: StageRun, models: "Models", paths: Mapping[str, Path], *, codes: str) -> None:
+def link_models(
+    run: StageRun, models: "Models", paths: Mapping[str, Path], *, codes: "CodeStore"
+) -> None:
     """Record which models and codes a stage uses, by their content."""
     from cvg.training.weights import hash_weights
 
-    run.tracker.log_dataset("codes", digest=codes, path=paths["codes"])
+    run.tracker.log_dataset("codes", digest=codes.digest, path=codes.folder)
     run.tracker.log_model("vqgan", digest=models.vqgan_hash, path=paths["vqgan"])
     for level, transformer in models.transformers.items():
         run.tracker.log_model(
@@ -306,6 +315,25 @@ def resolve_paths(
             f"cvg {command} --set: give {' and '.join(unnamed)} too, so that the outputs which DVC "
             "tracks stay those of params.yaml; for a tracked run use `dvc exp run -S key=value`"
         )
+    return {name: Path(value) for name, value in _filled(command, given, level).items()}
+
+
+def resolve_stores(
+    command: str, given: Mapping[str, str | None], *, level: str = ""
+) -> dict[str, "Place"]:
+    """Fill in the stores that were not given as `resolve_paths` does; each is a path or a URL.
+
+    Args:
+        command: name of the command, for example "train-vqgan".
+        given: option name without dashes to the value given, None where it was not.
+        level: the level, for the commands that run once a level.
+    """
+    from cvg.remote.url import read_place
+
+    return {name: read_place(text) for name, text in _filled(command, given, level).items()}
+
+
+def _filled(command: str, given: Mapping[str, str | Path | None], level: str) -> dict[str, str]:
     missing = [name for name, value in given.items() if value is None]
     committed = _paths_in_dvc_yaml(command, level) if missing else {}
     unknown = [name for name in missing if name not in committed]
@@ -315,7 +343,7 @@ def resolve_paths(
             f"cvg {command}: give {options}, or run from the root of the project, whose dvc.yaml "
             "names it"
         )
-    return {name: value or Path(committed[name]) for name, value in given.items()}
+    return {name: str(value or committed[name]) for name, value in given.items()}
 
 
 def _paths_in_dvc_yaml(command: str, level: str) -> dict[str, str]:

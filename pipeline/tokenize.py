@@ -20,6 +20,8 @@ from pipeline.stage import (
     StageRun,
     path_option,
     resolve_paths,
+    resolve_stores,
+    store_option,
 )
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def tokenize(
-    frames: Annotated[Path | None, path_option("Frame store to read.")] = None,
+    frames: Annotated[str | None, store_option("Frame store to read.")] = None,
     vqgan: Annotated[Path | None, path_option("Trained VQGAN.")] = None,
     out: Annotated[Path | None, path_option("Folder for the codes.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
@@ -39,16 +41,15 @@ def tokenize(
     ray_address: RayAddressOption = None,
 ) -> None:
     """Turn every frame into its codes of all levels, once."""
-    paths = resolve_paths(
-        "tokenize", {"frames": frames, "vqgan": vqgan, "out": out}, overrides=overrides
-    )
+    paths = resolve_paths("tokenize", {"vqgan": vqgan, "out": out}, overrides=overrides)
+    place = resolve_stores("tokenize", {"frames": frames})["frames"]
     from cvg.codes.store import HEADER
 
     def work(run: StageRun) -> "TokenizeWork":
         from cvg.vqgan.tokenize import TokenizeWork
 
         return TokenizeWork(
-            frames=paths["frames"].resolve(),
+            frames=place.resolve(),
             vqgan=paths["vqgan"].resolve(),
             batch_size=run.params.tokenize.batch_size,
         )
@@ -73,7 +74,7 @@ def _join(
     from cvg.codes.store import HEADER, CodeStore
     from cvg.files import replacing_folder
 
-    run.tracker.log_dataset("frames", digest=tokenizer.inputs["data"], path=paths["frames"])
+    run.tracker.log_dataset("frames", digest=tokenizer.inputs["data"], path=tokenizer.store.folder)
     run.tracker.log_model("vqgan", digest=tokenizer.inputs["vqgan"], path=paths["vqgan"])
     with replacing_folder(paths["out"], marker=HEADER) as folder:
         figures = tokenizer.join(parts, folder)

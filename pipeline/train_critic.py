@@ -10,12 +10,14 @@ from pipeline.stage import (
     SetOption,
     path_option,
     resolve_paths,
+    resolve_stores,
     stage_run,
+    store_option,
 )
 
 
 def train_critic(
-    codes: Annotated[Path | None, path_option("Codes to train on.")] = None,
+    codes: Annotated[str | None, store_option("Codes to train on.")] = None,
     vqgan: Annotated[Path | None, path_option("Trained VQGAN of the codes.")] = None,
     out: Annotated[Path | None, path_option("Folder for weights and figures.")] = None,
     plot: Annotated[Path | None, path_option("CSV for the curves of the training.")] = None,
@@ -25,10 +27,9 @@ def train_critic(
 ) -> None:
     """Learn to tell real successive frames from shuffled, hurried, frozen and spliced ones."""
     paths = resolve_paths(
-        "train-critic",
-        {"codes": codes, "vqgan": vqgan, "out": out, "plot": plot},
-        overrides=overrides,
+        "train-critic", {"vqgan": vqgan, "out": out, "plot": plot}, overrides=overrides
     )
+    place = resolve_stores("train-critic", {"codes": codes})["codes"]
     from cvg.codes.store import CodeStore
     from cvg.critic.store import load_critic, save_critic
     from cvg.critic.train import train_critic as train
@@ -46,10 +47,10 @@ def train_critic(
     ) as run:
         params = run.params.critic
         refuse_foreign_folder(paths["out"], marker="config.json")
-        store = CodeStore.open(paths["codes"])
+        store = CodeStore.open(place)
         model, vqgan_hash = load_vqgan(paths["vqgan"])
-        require_same_vqgan(store.vqgan_hash, vqgan_hash, where=paths["codes"])
-        run.tracker.log_dataset("codes", digest=store.digest, path=paths["codes"])
+        require_same_vqgan(store.vqgan_hash, vqgan_hash, where=place)
+        run.tracker.log_dataset("codes", digest=store.digest, path=place)
         run.tracker.log_model("vqgan", digest=vqgan_hash, path=paths["vqgan"])
         start = load_critic(Path(params.start)) if params.start else None
         with run.workspace(

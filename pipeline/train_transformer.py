@@ -13,7 +13,9 @@ from pipeline.stage import (
     SetOption,
     path_option,
     resolve_paths,
+    resolve_stores,
     stage_run,
+    store_option,
 )
 
 SHARED = ("order", "keep_first", "conditions")  # of params.yaml's transformer: of all levels
@@ -29,7 +31,7 @@ class LevelChoice(StrEnum):
 
 def train_transformer(
     level: Annotated[LevelChoice, typer.Option(help="Whose codes to learn.")],
-    codes: Annotated[Path | None, path_option("Codes to train on.")] = None,
+    codes: Annotated[str | None, store_option("Codes to train on.")] = None,
     out: Annotated[Path | None, path_option("Folder for weights and figures.")] = None,
     plot: Annotated[Path | None, path_option("CSV for the curves of the training.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
@@ -37,12 +39,11 @@ def train_transformer(
     fresh: FreshOption = False,
 ) -> None:
     """Learn to write the codes of one level, from the condition and the frames before."""
+    command = "train-transformer"
     paths = resolve_paths(
-        "train-transformer",
-        {"codes": codes, "out": out, "plot": plot},
-        overrides=overrides,
-        level=level.value,
+        command, {"out": out, "plot": plot}, overrides=overrides, level=level.value
     )
+    place = resolve_stores(command, {"codes": codes}, level=level.value)["codes"]
     from cvg.codes.store import CodeStore
     from cvg.files import refuse_foreign_folder, replacing_folder, write_json
     from cvg.training.weights import hash_weights
@@ -60,8 +61,8 @@ def train_transformer(
         params = run.params.transformer
         lr_scale = params.of(level.value).lr_scale
         refuse_foreign_folder(paths["out"], marker="config.json")
-        store = CodeStore.open(paths["codes"])
-        run.tracker.log_dataset("codes", digest=store.digest, path=paths["codes"])
+        store = CodeStore.open(place)
+        run.tracker.log_dataset("codes", digest=store.digest, path=place)
         with run.workspace(data=store.digest, fresh=fresh) as workspace:
             result = train(store, level.value, params, run.surroundings(lr_scale, workspace))
             if not run.writes:

@@ -10,12 +10,14 @@ from pipeline.stage import (
     SetOption,
     path_option,
     resolve_paths,
+    resolve_stores,
     stage_run,
+    store_option,
 )
 
 
 def train_vqgan(
-    frames: Annotated[Path | None, path_option("Frame store to train on.")] = None,
+    frames: Annotated[str | None, store_option("Frame store to train on.")] = None,
     out: Annotated[Path | None, path_option("Folder for weights and figures.")] = None,
     plot: Annotated[Path | None, path_option("CSV for the curves of the training.")] = None,
     params_path: ParamsOption = PARAMS_PATH,
@@ -23,9 +25,8 @@ def train_vqgan(
     fresh: FreshOption = False,
 ) -> None:
     """Learn the codebooks, the encoders and the decoder of single frames."""
-    paths = resolve_paths(
-        "train-vqgan", {"frames": frames, "out": out, "plot": plot}, overrides=overrides
-    )
+    paths = resolve_paths("train-vqgan", {"out": out, "plot": plot}, overrides=overrides)
+    place = resolve_stores("train-vqgan", {"frames": frames})["frames"]
     from cvg.files import refuse_foreign_folder, replacing_folder, write_json
     from cvg.frames.store import FrameStore
     from cvg.vqgan.comparator import find_comparator
@@ -42,8 +43,8 @@ def train_vqgan(
     ) as run:
         params = run.params.vqgan
         refuse_foreign_folder(paths["out"], marker="config.json")
-        store = FrameStore.open(paths["frames"])
-        run.tracker.log_dataset("frames", digest=store.digest, path=paths["frames"])
+        store = FrameStore.open(place)
+        run.tracker.log_dataset("frames", digest=store.digest, path=place)
         comparator = find_comparator(params.comparator, device=run.runtime.device)
         compared_by = params.comparator if comparator else "none"
         with run.workspace(data=store.digest, fresh=fresh, comparator=compared_by) as workspace:

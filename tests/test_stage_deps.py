@@ -22,6 +22,7 @@ ALLOWED = {
     "cvg.launch": "which of several processes speaks and writes",
     "cvg.locks": "who may write at a time",
     "cvg.mapping": "who makes which part, not what is in it",
+    "cvg.remote": "how bytes get here from elsewhere, not which",
     "cvg.training.device": "where tensors live",
     "cvg.training.messages": "lines for people",
     "pipeline.mapped": "who makes which part, not what is in it",

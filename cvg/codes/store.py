@@ -20,7 +20,9 @@ from safetensors.numpy import load_file
 
 from cvg.codes.layout import Grid
 from cvg.errors import UserError
-from cvg.files import read_json, save_arrays, sha256_file, write_json
+from cvg.files import save_arrays, sha256_file, write_json
+from cvg.remote.stored import Stored, StoredFiles, files_of
+from cvg.remote.url import Place
 from cvg.segments import Segment, Split, read_segments, write_segments
 
 FORMAT = 2
@@ -28,6 +30,7 @@ SHARD_FRAMES = 16_384
 INDEX = "index.parquet"
 CODEBOOKS = "codebooks.safetensors"
 HEADER = "codes.json"
+AGAIN = "run tokenize again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,28 +141,33 @@ class CodeWriter:
 class CodeStore:
     """Read access to a folder of codes; any window of frames without reading others."""
 
-    folder: Path
+    folder: Place
     grids: tuple[Grid, ...]
     tracks: Mapping[str, CodeTrack]
     vqgan_hash: str
     _header: dict[str, Any]
     _segments: tuple[Segment, ...]
-    _verified: set[str]
+    _files: StoredFiles
 
     @classmethod
-    def open(cls, folder: Path) -> "CodeStore":
+    def open(cls, folder: Place) -> "CodeStore":
         """Open a folder written by `CodeWriter`.
+
+        Args:
+            folder: of the codes, a path or a URL; shards behind a URL are fetched into the cache of
+                this machine when they are first read.
 
         Raises:
             UserError: a file is missing, of another format, or damaged.
         """
-        header = read_json(folder / HEADER)
+        files = files_of(folder, again=AGAIN)
+        header = files.header(HEADER)
         if header.get("format") != FORMAT:
             raise UserError(
-                f"{folder / HEADER}: format {header.get('format')}, expected {FORMAT}; "
-                "run tokenize again"
+                f"{folder / HEADER}: format {header.get('format')}, expected {FORMAT}; {AGAIN}"
             )
-        store = cls(
+        index = _stored(header, INDEX)
+        return cls(
             folder=folder,
             grids=tuple(Grid(**grid) for grid in header["grids"]),
             tracks={
@@ -168,12 +176,9 @@ class CodeStore:
             },
             vqgan_hash=header["vqgan"],
             _header=header,
-            _segments=(),
-            _verified=set(),
+            _segments=tuple(files.use(index, read_segments)),
+            _files=files,
         )
-        store._verify(INDEX)
-        object.__setattr__(store, "_segments", tuple(read_segments(folder / INDEX)))
-        return store
 
     @property
     def digest(self) -> str:
@@ -186,8 +191,7 @@ class CodeStore:
 
     def codebooks(self) -> dict[str, np.ndarray]:
         """Give the codebook vectors of each level, float32 `[codebook_size, code_dim]`."""
-        self._verify(CODEBOOKS)
-        return load_file(self.folder / CODEBOOKS)
+        return self._files.use(_stored(self._header, CODEBOOKS), load_file)
 
     def count_codes(self) -> dict[str, np.ndarray]:
         """Count how often each code occurs, int64 `[codebook_size]` a level; a shard at a time.
@@ -228,35 +232,22 @@ class CodeStore:
         return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
     def _read(self, shard: int, rows: slice, names: Iterable[str]) -> dict[str, np.ndarray]:
-        file_name = self._header["shards"][shard]
-        self._verify(file_name)
+        stored = _stored(self._header, self._header["shards"][shard])
         grids = {grid.level: grid for grid in self.grids}
-        arrays = {}
-        with safe_open(self.folder / file_name, framework="np") as file:
-            for name in names:
-                array = file.get_slice(name)[rows]
-                if name in grids:
-                    array = array.astype(np.int64)
-                    _refuse_foreign_codes(array, grids[name])
-                arrays[name] = array
+
+        def slices(path: Path) -> dict[str, np.ndarray]:
+            with safe_open(path, framework="np") as file:
+                return {name: file.get_slice(name)[rows] for name in names}
+
+        arrays = self._files.use(stored, slices)
+        for level in filter(arrays.__contains__, grids):
+            arrays[level] = arrays[level].astype(np.int64)
+            _refuse_foreign_codes(arrays[level], grids[level])
         return arrays
 
-    def _verify(self, name: str) -> None:
-        """Compare a file with its checksum, once."""
-        if name in self._verified:
-            return
-        path = self.folder / name
-        try:
-            found = sha256_file(path)
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; run tokenize again") from error
-        expected = self._header["sha256"][name]
-        if found != expected:
-            raise UserError(
-                f"{path}: damaged: SHA-256 {found[:12]}, expected {expected[:12]}; "
-                "run tokenize again"
-            )
-        self._verified.add(name)
+
+def _stored(header: Mapping[str, Any], name: str) -> Stored:
+    return Stored(name=name, algorithm="sha256", checksum=header["sha256"][name])
 
 
 def _shard_name(number: int) -> str:

@@ -24,9 +24,10 @@ from cvg.frames.shooting import Shot, shoot_all
 from cvg.frames.store import FrameStore
 from cvg.frames.writer import FrameWriter
 from cvg.progress import Steps
+from cvg.remote.url import Place
 from cvg.segments import SPLITS, Segment, Split
 from cvg.videos.check import check_manifest
-from cvg.videos.location import UnusableError
+from cvg.videos.location import SourcePlace, UnusableError
 from cvg.videos.manifest import Entry, Manifest, read_manifest
 from cvg.videos.skips import Skip
 from cvg.videos.split import Rule, advice, check_sides, choose_rule, settle_sides
@@ -36,7 +37,7 @@ MAX_REASONS = 20
 
 
 def extract(
-    manifest_path: Path,
+    manifest_path: Place,
     *,
     out: Path,
     params: ExtractParams,
@@ -50,7 +51,7 @@ def extract(
     which is replaced as a whole at the end.
 
     Args:
-        manifest_path: CSV or Parquet manifest, or folder of videos.
+        manifest_path: CSV or Parquet manifest, or folder of videos; a path or a URL.
         out: folder of the store.
         params: what is taken, at which size and rate, and the split.
         seed: which videos are held out, where whole videos are.
@@ -97,7 +98,7 @@ def extract(
     return report
 
 
-def _settle_rule(path: Path, manifest: Manifest, params: ExtractParams, *, workers: int) -> Rule:
+def _settle_rule(path: Place, manifest: Manifest, params: ExtractParams, *, workers: int) -> Rule:
     """Settle `auto`, before the first video is decoded."""
     count = len(manifest.entries)
     least = params.split_min_videos
@@ -108,8 +109,8 @@ def _settle_rule(path: Path, manifest: Manifest, params: ExtractParams, *, worke
     return choose_rule(params.split, manifest.entries, min_videos=least)
 
 
-def _last_starts(entries: Iterable[Entry]) -> Mapping[Path, float]:
-    starts: dict[Path, float] = {}
+def _last_starts(entries: Iterable[Entry]) -> Mapping[SourcePlace, float]:
+    starts: dict[SourcePlace, float] = {}
     for entry in entries:
         starts[entry.path] = max(starts.get(entry.path, 0.0), entry.start_s or 0.0)
     return starts
@@ -224,7 +225,7 @@ def _add_up(histograms: Iterable[np.ndarray]) -> tuple[int, ...]:
     return tuple(total.tolist())
 
 
-def _check_skipped(report: ExtractReport, manifest_path: Path, params: ExtractParams) -> None:
+def _check_skipped(report: ExtractReport, manifest_path: Place, params: ExtractParams) -> None:
     skipped = len(report.skips)
     if skipped > params.max_skipped * report.found:
         raise UserError(
@@ -245,7 +246,7 @@ def _with_reasons(head: str, skips: Sequence[Skip]) -> str:
 
 
 def _check_both_sides(
-    report: ExtractReport, manifest_path: Path, entries: Sequence[Entry], rule: Rule
+    report: ExtractReport, manifest_path: Place, entries: Sequence[Entry], rule: Rule
 ) -> None:
     for split, frames in report.frames.items():
         if frames == 0:

@@ -8,19 +8,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 import xxhash
 from jaxtyping import Float32, Float64, Int64
 
 from cvg.config import ExtractParams
+from cvg.remote.files import RemoteFile
 from cvg.videos.aligned import read_actions
 from cvg.videos.allowed import check_hdr, read_limits
-from cvg.videos.content import at_rest, content_hash
-from cvg.videos.location import UnusableError
+from cvg.videos.content import Source, at_rest, content_hash
+from cvg.videos.location import SourcePlace, UnusableError
 from cvg.videos.look import red_green_blue
 from cvg.videos.manifest import Entry
+from cvg.videos.opening import local, reading
 from cvg.videos.shots import find_cuts
 from cvg.videos.skips import Note, NoteCode, SkipCode
 from cvg.videos.source import Header, Look, SourceFrame, read_frames, read_header
@@ -46,10 +48,18 @@ class Order:
         """Name the scratch file of the maps."""
         return self.scratch.with_suffix(".maps")
 
+    def copy_of(self, what: Literal["path", "map", "actions"]) -> Path:
+        """Name the copy of a remote file that cannot be read where it is."""
+        return self.scratch.with_suffix(f".{what}{getattr(self.entry, what).suffix}")
+
     def discard(self) -> None:
         """Remove the scratch files."""
         self.scratch.unlink(missing_ok=True)
         self.map_scratch.unlink(missing_ok=True)
+        for what in ("path", "map", "actions"):
+            if isinstance(getattr(self.entry, what), RemoteFile):
+                # A child that was ended in the midst leaves it.
+                self.copy_of(what).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +102,17 @@ def shoot(order: Order) -> Film:
     Raises:
         UnusableError: it cannot be used.
     """
-    with at_rest(order.entry.path):
-        return _shoot(order)
+    place = order.entry.path
+    with at_rest(place):
+        return reading(place, lambda source: _shoot(order, source), copy=order.copy_of("path"))
 
 
-def _shoot(order: Order) -> Film:
+def _shoot(order: Order, source: Source) -> Film:
     entry, params = order.entry, order.params
-    header = _header(entry, params)
+    header = _header(source, entry, params)
     with order.scratch.open("wb") as file:
         reel = _Reel(file, size=params.frame_size)
-        broken = _wind(reel, entry, params)
+        broken = _wind(reel, source, entry, params)
     _check_not_empty(reel, entry)
     times_s = np.array(reel.times_s)
     numbers = np.array(reel.numbers, dtype=np.int64)
@@ -110,7 +121,7 @@ def _shoot(order: Order) -> Film:
     if entry.map is not None:
         _wind_maps(entry.map, numbers, order=order, expected=whole)
     return Film(
-        sha256=content_hash(entry.path),
+        sha256=content_hash(source),
         content=reel.digest.hexdigest(),
         width=header.width,
         height=header.height,
@@ -119,7 +130,7 @@ def _shoot(order: Order) -> Film:
         times_s=times_s,
         changes=changes,
         cuts=_cuts(changes, params),
-        actions=_actions(entry, numbers, expected=whole),
+        actions=_actions(order, numbers, expected=whole),
         notes=tuple(
             entry.note(code, text)
             for code, text in (
@@ -174,18 +185,18 @@ class _Reel:
         self._filled = 0
 
 
-def _header(entry: Entry, params: ExtractParams) -> Header:
-    header = read_header(entry.path, fps=entry.fps, limits=read_limits(params))
+def _header(source: Source, entry: Entry, params: ExtractParams) -> Header:
+    header = read_header(source, fps=entry.fps, limits=read_limits(params))
     check_hdr(header, params)
     return header
 
 
-def _wind(reel: _Reel, entry: Entry, params: ExtractParams) -> UnusableError | None:
+def _wind(reel: _Reel, source: Source, entry: Entry, params: ExtractParams) -> UnusableError | None:
     """Decode the frames wanted; give the error that cut them short, where they are to be kept."""
     look = Look(
         size=params.frame_size, fit=params.fit, background=red_green_blue(params.background)
     )
-    frames = read_frames(entry.path, look=look, limits=read_limits(params), fps=entry.fps)
+    frames = read_frames(source, look=look, limits=read_limits(params), fps=entry.fps)
     try:
         for time_s, frame in _chosen(_counted(frames, reel), entry, params):
             _check_room(reel, params)
@@ -256,23 +267,35 @@ def _check_not_empty(reel: _Reel, entry: Entry) -> None:
 
 
 def _actions(
-    entry: Entry, numbers: Int64[np.ndarray, " n"], *, expected: int | None
+    order: Order, numbers: Int64[np.ndarray, " n"], *, expected: int | None
 ) -> Float32[np.ndarray, "n a"] | None:
     """Read the actions of the frames kept; `expected` rows where the source was read whole."""
-    if entry.actions is None:
+    place = order.entry.actions
+    if place is None:
         return None
-    rows = read_actions(entry.actions)
+    with local(place, copy=order.copy_of("actions")) as path:
+        rows = read_actions(path)
     _check_aligned(len(rows), "rows", numbers, expected, SkipCode.BAD_ACTIONS)
     return rows[numbers]
 
 
 def _wind_maps(
-    path: Path, numbers: Int64[np.ndarray, " n"], *, order: Order, expected: int | None
+    place: SourcePlace, numbers: Int64[np.ndarray, " n"], *, order: Order, expected: int | None
 ) -> None:
     """Write the maps of the frames kept; the map is read in step with their numbers."""
+
+    def wind(source: Source) -> None:
+        _wind_map(source, numbers, order=order, expected=expected)
+
+    reading(place, wind, copy=order.copy_of("map"))
+
+
+def _wind_map(
+    source: Source, numbers: Int64[np.ndarray, " n"], *, order: Order, expected: int | None
+) -> None:
     params = order.params
     look = Look(size=params.frame_size, fit=params.fit, channels=1)
-    frames = read_frames(path, look=look, limits=read_limits(params))
+    frames = read_frames(source, look=look, limits=read_limits(params))
     wanted = iter(numbers.tolist())
     number, found = next(wanted), 0
     try:

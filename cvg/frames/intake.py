@@ -15,7 +15,7 @@ from cvg.frames.film import Film, Order
 from cvg.frames.report import motion_histogram
 from cvg.frames.writer import FrameWriter
 from cvg.segments import Split
-from cvg.videos.location import UnusableError
+from cvg.videos.location import SourcePlace, UnusableError
 from cvg.videos.manifest import Entry
 from cvg.videos.skips import Note, NoteCode, SkipCode
 from cvg.videos.split import Rule, shared_moments, split_by_time
@@ -96,7 +96,7 @@ class Intake:
     writer: FrameWriter
     params: ExtractParams
     rule: Rule
-    last_starts: Mapping[Path, float]
+    last_starts: Mapping[SourcePlace, float]
     taken: list[Taken] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     by_source: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))

@@ -15,7 +15,8 @@ from cvg.config import ExtractParams
 from cvg.files import read_json, save_arrays, write_json
 from cvg.frames.film import Film, Order
 from cvg.frames.shooting import Shot, scratch_file, shoot_all
-from cvg.videos.location import UnusableError
+from cvg.remote.url import Place
+from cvg.videos.location import SourcePlace, UnusableError
 from cvg.videos.manifest import Entry, read_manifest
 from cvg.videos.skips import Note, NoteCode, SkipCode
 
@@ -29,12 +30,13 @@ class ExtractWork:
     """The decoding of all videos, as work for several processes.
 
     Attributes:
-        manifest: CSV or Parquet manifest, or folder of videos.
+        manifest: CSV or Parquet manifest, or folder of videos; of one behind a URL the URL alone
+            travels, and all who make parts must be able to read it.
         params: what is taken, at which size and rate.
         workers: child processes that decode the videos of a part.
     """
 
-    manifest: Path
+    manifest: Place
     params: ExtractParams
     workers: int
 
@@ -51,7 +53,7 @@ class Extraction:
         sizes: videos of each part.
     """
 
-    def __init__(self, manifest: Path, params: ExtractParams, *, workers: int) -> None:
+    def __init__(self, manifest: Place, params: ExtractParams, *, workers: int) -> None:
         """Read a manifest.
 
         Raises:
@@ -105,7 +107,10 @@ def films_of_parts(
 
 
 def _digest(entries: Sequence[Entry]) -> str:
-    """Hash what is decoded: rows, and sizes and times of their files; no content is read."""
+    """Hash what is decoded: rows, and sizes and times of their files; no content is read.
+
+    A remote file stands in its row with its size, and its checksum or time.
+    """
     digest = hashlib.sha256()
     for entry in entries:
         files = [_state(path) for path in (entry.path, entry.actions, entry.map)]
@@ -113,10 +118,10 @@ def _digest(entries: Sequence[Entry]) -> str:
     return digest.hexdigest()
 
 
-def _state(path: Path | None) -> tuple[int, int] | None:
-    """Give size and time of a file or folder; None where there is none."""
+def _state(path: SourcePlace | None) -> tuple[int, int] | None:
+    """Give size and time of a file or folder of this machine; None where there is none."""
     try:
-        stat = path.stat() if path else None
+        stat = path.stat() if isinstance(path, Path) else None
     except OSError:
         return None
     return (stat.st_size, stat.st_mtime_ns) if stat else None

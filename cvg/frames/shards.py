@@ -21,12 +21,12 @@ from numpy.typing import DTypeLike
 from xxhash import xxh3_128
 
 from cvg.errors import UserError
+from cvg.remote.stored import Stored, StoredFiles, checksum_of
 
 AGAIN = "run the extract stage again (dvc repro -f extract)"
 
 # A map holds a file descriptor, and a process may have no more than a thousand or so.
 MAX_MAPS = 128
-READ_BYTES = 1 << 20
 
 FREE_SPACE = "free some space, or write to another disk"
 FULL = {
@@ -52,6 +52,13 @@ class Shard:
     items: int
     bytes: int
     xxh3_128: str
+
+    @property
+    def stored(self) -> Stored:
+        """What is known of the file."""
+        return Stored(
+            name=self.file, algorithm="xxh3_128", checksum=self.xxh3_128, bytes=self.bytes
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,23 +227,13 @@ class ShardReader:
     It can be pickled, for the workers of a DataLoader: open maps stay behind.
     """
 
-    def __init__(self, folder: Path, track: Track) -> None:
+    def __init__(self, files: StoredFiles, track: Track) -> None:
         self.track = track
-        self._folder = folder
-        self._verified: set[int] = set()
+        self._files = files
         self._maps: dict[int, np.ndarray] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_verified": set(), "_maps": {}}
-
-    def check_sizes(self) -> None:
-        """Compare the length of every file with what was written, without reading them.
-
-        Raises:
-            UserError: a file is missing or has another length.
-        """
-        for shard in self.track.shards:
-            _check_size(self._folder / shard.file, shard.bytes)
+        return self.__dict__ | {"_maps": {}}
 
     def read(self, first: int, length: int) -> Shaped[np.ndarray, "n ..."]:
         """Copy the items [first, first + length).
@@ -266,15 +263,20 @@ class ShardReader:
         if number not in self._maps:
             if len(self._maps) >= MAX_MAPS:
                 self._maps.pop(next(iter(self._maps)))
-            self._maps[number] = self._open(number)
+            shard = self.track.shards[number]
+            items = self._files.use(shard.stored, lambda path: self._open(path, shard))
+            self._let_go()
+            self._maps[number] = items
         return self._maps[number]
 
-    def _open(self, number: int) -> np.ndarray:
-        shard = self.track.shards[number]
-        path = self._folder / shard.file
-        _check_size(path, shard.bytes)
-        if number not in self._verified:
-            _verify(path, shard.xxh3_128)
+    def _let_go(self) -> None:
+        """Close the maps of files that a cache has removed, for they still take room."""
+        shards = self.track.shards
+        for number in list(self._maps):
+            if not self._files.keeps(shards[number].stored):
+                del self._maps[number]
+
+    def _open(self, path: Path, shard: Shard) -> np.ndarray:
         items = np.load(path, mmap_mode="r", allow_pickle=False)
         expected = (shard.items, *self.track.item_shape)
         if items.shape != expected or items.dtype != self.track.dtype:
@@ -282,7 +284,6 @@ class ShardReader:
                 f"{path}: holds {items.dtype} {items.shape}, expected {self.track.dtype} "
                 f"{expected}; {AGAIN}"
             )
-        self._verified.add(number)
         # As a plain array: slices of a memmap cost several times as much.
         return items.view(np.ndarray)
 
@@ -309,7 +310,7 @@ class _OpenShard:
         os.fsync(self.file.fileno())
         self.file.close()
         # The header comes first, so a new one changes the checksum from the start.
-        return self._checksum.hexdigest() if header is None else _checksum_file(self.path)
+        return self._checksum.hexdigest() if header is None else checksum_of(self.path, "xxh3_128")
 
 
 @contextmanager
@@ -324,28 +325,3 @@ def _explaining_a_full_disk(path: Path, shard_bytes: int) -> Iterator[None]:
             f"{path}: cannot be written further ({error.strerror}); expected room for a file of "
             f"up to {shard_bytes} bytes, {free} bytes are free; {FULL[error.errno]}"
         ) from error
-
-
-def _checksum_file(path: Path) -> str:
-    checksum = xxh3_128()
-    buffer = memoryview(bytearray(READ_BYTES))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            checksum.update(buffer[:count])
-    return checksum.hexdigest()
-
-
-def _check_size(path: Path, expected: int) -> None:
-    found = path.stat().st_size if path.is_file() else None
-    if found != expected:
-        size = "no such file" if found is None else f"has {found} bytes"
-        raise UserError(f"{path}: {size}, expected {expected} bytes; {AGAIN}")
-
-
-def _verify(path: Path, expected: str) -> None:
-    found = _checksum_file(path)
-    if found != expected:
-        raise UserError(
-            f"{path}: xxh3_128 is {found}, expected {expected}: the file was changed or damaged; "
-            f"{AGAIN}"
-        )

@@ -8,14 +8,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from cvg.errors import UserError
-from cvg.files import read_json, sha256_file
 from cvg.frames.shards import AGAIN, ShardReader, Track
+from cvg.remote.stored import Stored, StoredFiles, files_of
+from cvg.remote.url import Place
 from cvg.segments import Segment, Split, read_segments
 
 FORMAT_VERSION = 2
@@ -40,50 +40,56 @@ class FrameStore:
     It can be pickled, for the workers of a DataLoader.
 
     Attributes:
-        folder: where it lies.
+        folder: where it lies, a path or a URL.
         size: height and width of every frame, pixels.
         action_width: numbers in a row of actions, None where no video has actions.
         digest: hash of all its content, for provenance.
     """
 
     def __init__(
-        self, folder: Path, *, digest: str, tracks: Mapping[str, Track], segments: Sequence[Segment]
+        self,
+        folder: Place,
+        *,
+        files: StoredFiles,
+        digest: str,
+        tracks: Mapping[str, Track],
+        segments: Sequence[Segment],
     ) -> None:
         self.folder = folder
         self.digest = digest
         height, width, _ = tracks["frames"].item_shape
         self.size = (height, width)
         self.action_width = tracks["actions"].item_shape[0] if "actions" in tracks else None
-        self._tracks = {name: ShardReader(folder, track) for name, track in tracks.items()}
+        self._tracks = {name: ShardReader(files, track) for name, track in tracks.items()}
         self._segments = tuple(segments)
 
     @classmethod
-    def open(cls, folder: Path) -> "FrameStore":
+    def open(cls, folder: Place) -> "FrameStore":
         """Open a store; the index is verified now, each shard when it is first read.
+
+        Args:
+            folder: of the store, a path or a URL; shards behind a URL are fetched into the cache of
+                this machine when they are first read.
 
         Raises:
             UserError: a file is missing, or is not what was written.
         """
-        header = read_json(folder / "store.json")
+        files = files_of(folder, again=AGAIN)
+        header = files.header("store.json")
         version = header.get("format_version") if isinstance(header, dict) else None
         if version != FORMAT_VERSION:
             raise UserError(
                 f"{folder}/store.json: format_version is {version}, this program reads "
                 f"{FORMAT_VERSION}; {AGAIN}"
             )
-        index = folder / "index.parquet"
-        if not index.is_file():
-            raise UserError(f"{index}: no such file, though store.json names it; {AGAIN}")
-        _verify_index(index, header["index_sha256"])
-        segments = read_segments(index)
+        index = Stored(name="index.parquet", algorithm="sha256", checksum=header["index_sha256"])
+        segments = files.use(index, read_segments)
         tracks = {name: Track.from_json(track) for name, track in header["tracks"].items()}
         digest = content_digest(segments, tracks)
         if digest != header["digest"]:
             raise UserError(f"{folder}/store.json: digest does not match the content; {AGAIN}")
-        store = cls(folder, digest=digest, tracks=tracks, segments=segments)
-        for reader in store._tracks.values():
-            reader.check_sizes()
-        return store
+        files.check_sizes(shard.stored for track in tracks.values() for shard in track.shards)
+        return cls(folder, files=files, digest=digest, tracks=tracks, segments=segments)
 
     def segments(self, split: Split) -> list[Segment]:
         """Give the segments of one side, in the order of the store."""
@@ -135,12 +141,3 @@ class FrameStore:
                 f"frames of segment {segment.id} ({segment.video})"
             )
         return self._tracks[track].read(first + start, length)
-
-
-def _verify_index(path: Path, expected: str) -> None:
-    found = sha256_file(path)
-    if found != expected:
-        raise UserError(
-            f"{path}: sha256 is {found}, expected {expected}: the file was changed or damaged; "
-            f"{AGAIN}"
-        )

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from cvg.errors import UserError
 from cvg.imports.kinds import Kind, View
-from cvg.videos.location import shown
+from cvg.remote.files import RemoteFile
+from cvg.remote.url import Place
+from cvg.videos.location import SourcePlace, shown
 
 MAX_NAMES = 6
 
@@ -18,7 +20,7 @@ class Request:
     """What to import; an option that is None was not given.
 
     Attributes:
-        folder: the data, as the official download unpacks them.
+        folder: the data, as the official download unpacks them; a URL for a folder of videos.
         manifest: the CSV file to write; rows name their files relative to its folder.
         fold: number of the official split, 1 to 3.
         view: the camera to take.
@@ -28,7 +30,7 @@ class Request:
         follow_links: whether links may lead outside of a folder of videos.
     """
 
-    folder: Path
+    folder: Place
     manifest: Path
     fold: int | None = None
     view: View | None = None
@@ -36,6 +38,20 @@ class Request:
     annotations: Sequence[Path] | None = None
     fps: float | None = None
     follow_links: bool | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder, which must be on this machine.
+
+        Raises:
+            UserError: it is a URL.
+        """
+        if isinstance(self.folder, Path):
+            return self.folder
+        raise UserError(
+            f"{self.folder}: found a URL; expected a folder on this machine: only the kind "
+            f"{Kind.FOLDER} is listed behind URLs"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +89,11 @@ class Ledger:
         self._left_out: list[tuple[str, str]] = []
         self._warnings: list[str] = []
 
-    def use(self, path: Path, *, what: str, **cells: object) -> None:
+    def use(self, path: SourcePlace, *, what: str, **cells: object) -> None:
         """Add a row; it is left out instead where a manifest cannot hold the name.
 
         Args:
-            path: the file or folder that the row is about.
+            path: the file or folder that the row is about; a remote file is named by its URL.
             what: as the data name it.
             cells: the other columns; a path is written as `path` is.
         """
@@ -110,6 +126,8 @@ class Ledger:
         )
 
     def _cell(self, value: object) -> object:
+        if isinstance(value, RemoteFile):
+            return str(value)
         return _name_from(value, self._home) if isinstance(value, Path) else value
 
 
@@ -121,12 +139,12 @@ def layout_error(request: Request, missing: str, layout: str) -> UserError:
         missing: what was looked for, with where.
         layout: the expected tree, a line an entry.
     """
-    names = sorted(path.name for path in request.folder.iterdir())
+    names = sorted(path.name for path in request.path.iterdir())
     there = ", ".join(names[:MAX_NAMES]) or "nothing"
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
     tree = layout.strip("\n")
     return UserError(
-        f"{request.folder}: found no {missing}; there is {there}{more}. Expected:\n\n"
+        f"{request.path}: found no {missing}; there is {there}{more}. Expected:\n\n"
         f"{tree}\n\nName the folder that holds this, or unpack the official files again"
     )
 

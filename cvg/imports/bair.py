@@ -50,13 +50,13 @@ def import_bair(request: Request) -> Import:
         account = ledger.close(found=found)
         if not account.rows:
             what, reason = account.left_out[0]
-            raise UserError(f"{request.folder}: no record is whole; the first, {what}: {reason}")
+            raise UserError(f"{request.path}: no record is whole; the first, {what}: {reason}")
     return account
 
 
 def _files(request: Request) -> Iterator[tuple[Path, str]]:
-    inner = request.folder / ROOT
-    root = inner if inner.is_dir() else request.folder
+    inner = request.path / ROOT
+    root = inner if inner.is_dir() else request.path
     for name, split in SPLITS.items():
         paths = [path for path in (root / name).glob("*.tfrecords") if path.is_file()]
         for path in sorted(paths, key=lambda path: natural_key(path.name)):

@@ -3,6 +3,7 @@
 from cvg.imports.account import Import, Ledger, Request
 from cvg.imports.kinds import Kind
 from cvg.imports.texts import words_of
+from cvg.remote.files import RemoteFile
 from cvg.videos.manifest import read_manifest
 from cvg.videos.skips import SkipCode
 
@@ -13,6 +14,9 @@ OUTSIDE = "a link out of the folder; --follow-links follows it"
 def import_folder(request: Request) -> Import:
     """Take every video; the sub-folder is the label and, as words, the caption to start from.
 
+    Of a folder behind a URL a column says what tells that a video has changed, so that the manifest
+    changes with it when the folder is imported again.
+
     Raises:
         UserError: the folder holds no video.
     """
@@ -21,7 +25,9 @@ def import_folder(request: Request) -> Import:
     for entry in manifest.entries:
         # Empty, not None: the column is there to be filled in.
         caption = words_of(entry.label) if entry.label else ""
-        ledger.use(entry.path, what=entry.name, caption=caption, label=entry.label)
+        place = entry.path
+        told = {"remote_state": place.state} if isinstance(place, RemoteFile) else {}
+        ledger.use(place, what=entry.name, caption=caption, label=entry.label, **told)
     for skip in manifest.skips:
         # Its own reason names a parameter, which is of extraction and not read here.
         outside = skip.code == SkipCode.OUTSIDE_FOLDER

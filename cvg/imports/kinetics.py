@@ -62,7 +62,7 @@ def import_kinetics(request: Request) -> Import:
     Raises:
         UserError: no video is named so, or a table cannot be read.
     """
-    tree = list_tree(request.folder, VIDEO_SUFFIXES)
+    tree = list_tree(request.path, VIDEO_SUFFIXES)
     if not any(NAME.fullmatch(Path(name).stem) for name in tree.names):
         raise layout_error(request, "video <youtube id>_<start>_<end>", LAYOUT)
     ledger = Ledger(Kind.KINETICS, request)
@@ -97,7 +97,7 @@ def import_kinetics(request: Request) -> Import:
 def _warn_of_unread_lists(request: Request, ledger: Ledger, files: Sequence[_File]) -> None:
     """Say where clips lack a class that a list of another format may hold."""
     bare = len({file.clip for file in files if not file.label})
-    lists = sorted((request.folder / ANNOTATIONS).glob("*.txt"))
+    lists = sorted((request.path / ANNOTATIONS).glob("*.txt"))
     unread = [path.name for path in lists if path not in (request.annotations or ())]
     if bare and unread:
         ledger.warn(
@@ -166,7 +166,7 @@ def _side(row: Mapping[str, str]) -> str | None:
 
 def _unsorted_rows(request: Request) -> Iterator[tuple[Path, Mapping[str, str]]]:
     given = request.annotations
-    folders = (request.folder, request.folder / ANNOTATIONS)
+    folders = (request.path, request.path / ANNOTATIONS)
     paths = given or [path for folder in folders for path in folder.glob("*.csv")]
     for path in sorted(paths):
         table = read_table(path, needed=NEEDED)

@@ -27,7 +27,7 @@ def import_moving_mnist(request: Request) -> Import:
     Raises:
         UserError: the file is missing or holds something else, or nothing is left to train on.
     """
-    path = request.folder / FILE
+    path = request.path / FILE
     if not path.is_file():
         raise layout_error(request, f"file {FILE}", LAYOUT)
     sequences = _open(path)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from cvg.errors import UserError
 from cvg.imports.account import Import, Request
@@ -75,9 +76,9 @@ def _check_options(kind: Kind, importer: Importer, request: Request) -> None:
 
 def _check_paths(request: Request, *, replace: bool) -> None:
     folder, out = request.folder, request.manifest
-    if not folder.exists():
+    if isinstance(folder, Path) and not folder.exists():
         raise UserError(f"{folder}: no such folder; name the folder of the unpacked data")
-    if not folder.is_dir():
+    if isinstance(folder, Path) and not folder.is_dir():
         raise UserError(f"{folder}: found a file, expected the folder that holds the data")
     if out.suffix.lower() != ".csv":
         raise UserError(f"{out}: expected a name that ends with .csv")

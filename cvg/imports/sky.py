@@ -23,7 +23,7 @@ def import_sky(request: Request) -> Import:
     ledger = Ledger(Kind.SKY, request)
     found = 0
     for root, split in SPLITS.items():
-        tree = list_tree(request.folder / root, IMAGE_SUFFIXES)
+        tree = list_tree(request.path / root, IMAGE_SUFFIXES)
         holding = {PurePosixPath(name).parent.as_posix() for name in tree.names}
         for clip in sorted(holding - {"."}):
             ledger.use(

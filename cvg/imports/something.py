@@ -24,7 +24,7 @@ def import_something(request: Request) -> Import:
     Raises:
         UserError: the folder is not laid out so, or a list cannot be read.
     """
-    videos = request.folder / VIDEOS
+    videos = request.path / VIDEOS
     if not videos.is_dir():
         raise layout_error(request, f"folder {VIDEOS}", LAYOUT)
     lists = {stem: path for stem in SPLITS if (path := _find(request, f"{stem}.json"))}
@@ -66,7 +66,7 @@ def import_something(request: Request) -> Import:
 
 def _find(request: Request, name: str) -> Path | None:
     """Find a list, in the folder `labels` or beside the videos, under both names it has had."""
-    folders = (request.folder / "labels", request.folder)
+    folders = (request.path / "labels", request.path)
     paths = (folder / (prefix + name) for folder in folders for prefix in ("", PREFIX))
     return next((path for path in paths if path.is_file()), None)
 

@@ -25,7 +25,7 @@ def import_ucf101(request: Request) -> Import:
     Raises:
         UserError: the folder is not laid out so, or a list cannot be read.
     """
-    videos, lists = request.folder / VIDEOS, request.folder / LISTS
+    videos, lists = request.path / VIDEOS, request.path / LISTS
     for folder in (videos, lists):
         if not folder.is_dir():
             raise layout_error(request, f"folder {folder.name}", LAYOUT)

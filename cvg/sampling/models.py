@@ -11,6 +11,7 @@ from cvg.conditions.conditioning import Conditioning
 from cvg.critic.store import TrainedCritic, load_critic
 from cvg.errors import UserError
 from cvg.files import read_json, sha256_file
+from cvg.remote.url import Place
 from cvg.training.weights import WEIGHTS
 from cvg.transformer.store import TrainedTransformer, load_transformer
 from cvg.vqgan.model import Vqgan
@@ -99,7 +100,7 @@ def newest_transformers(folder: Path) -> Path:
     return tuned
 
 
-def open_codes(folder: Path, models: Models) -> CodeStore:
+def open_codes(folder: Place, models: Models) -> CodeStore:
     """Open codes that must be of the models' VQGAN.
 
     Raises:

@@ -17,6 +17,7 @@ from cvg.files import save_arrays
 from cvg.frames.samples import SampledClip, Samples
 from cvg.frames.store import FrameStore
 from cvg.mapping.machine import computing
+from cvg.remote.url import Place
 from cvg.sampling.decode import decode_frames
 from cvg.sampling.models import Models, load_models, open_codes
 from cvg.sampling.rank import roll_out_best
@@ -62,8 +63,8 @@ class SampleWork:
         seed: root seed.
     """
 
-    frames: Path
-    codes: Path
+    frames: Place
+    codes: Place
     vqgan: Path
     transformers: Path
     critic: Path | None

@@ -20,6 +20,7 @@ from typing import Any
 
 from cvg.files import project_root
 from cvg.interrupts import Interrupted
+from cvg.remote.url import Place
 from cvg.tracking.group import group_of_stage
 from cvg.tracking.journal import Journal, warn
 from cvg.tracking.store import JOURNALS, process_name, store_uri
@@ -63,7 +64,7 @@ class Tracker:
         if self._journal is not None:
             self._journal.append_artifact(path, folder, of_pipeline=of_pipeline)
 
-    def log_dataset(self, name: str, *, digest: str, path: Path) -> None:
+    def log_dataset(self, name: str, *, digest: str, path: Place) -> None:
         """Link data that the stage reads or writes, by the hash of its content."""
         self._append("dataset", name=name, digest=digest, path=str(path))
 

@@ -1,23 +1,23 @@
 """A look at a manifest before any work: headers only, no frame is decoded."""
 
-import hashlib
 import math
-import os
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from cvg.config import ExtractParams
 from cvg.progress import Steps
+from cvg.remote.stream import HEADER_BLOCK
+from cvg.remote.url import Place
 from cvg.videos.aligned import actions_shape
 from cvg.videos.allowed import check_hdr, read_limits
-from cvg.videos.content import content_hash
-from cvg.videos.location import UnusableError
+from cvg.videos.content import Source, content_hash, hash_of_ends, sizes_of
+from cvg.videos.location import SourcePlace, UnusableError
 from cvg.videos.manifest import Entry, read_manifest
+from cvg.videos.opening import local, reading
 from cvg.videos.pool import run_in_order
 from cvg.videos.skips import Skip, SkipCode
 from cvg.videos.source import Header, ReadLimits, read_header
@@ -29,8 +29,6 @@ from cvg.videos.split import (
     shared_moments,
     split_by_time,
 )
-
-ENDS = 65536  # bytes compared at both ends of a file before it is read whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,14 +123,14 @@ class Spread:
     unknown: int
 
 
-def check_manifest(path: Path, params: ExtractParams, *, workers: int) -> Check:
+def check_manifest(place: Place, params: ExtractParams, *, workers: int) -> Check:
     """Say what extraction would use, and why not the rest.
 
     Damage behind the header is not seen here. Files are read whole only where two are likely to
     be the same, and actions only where they are CSV.
 
     Args:
-        path: CSV or Parquet manifest, or folder of videos.
+        place: CSV or Parquet manifest, or folder of videos; on this machine or behind a URL.
         params: what extraction would be told.
         workers: processes that read headers.
 
@@ -140,13 +138,13 @@ def check_manifest(path: Path, params: ExtractParams, *, workers: int) -> Check:
         UserError: the manifest cannot be read, or its sides contradict each other.
     """
     manifest = read_manifest(
-        path, folder_files=params.folder_files, follow_links=params.follow_links
+        place, folder_files=params.folder_files, follow_links=params.follow_links
     )
     outcomes = _look_at_all(manifest.entries, params, workers=workers)
     videos = _same_actions(_only_once(outcomes))
     entries = [video.entry for video in videos if isinstance(video, UsableVideo)]
     rule = choose_rule(params.split, entries, min_videos=params.split_min_videos)
-    check_sides(path, entries, rule)
+    check_sides(place, entries, rule)
     videos = _apart(videos, rule)
     skips = [*manifest.skips, *(video for video in videos if isinstance(video, Skip))]
     if any(skip.row is not None for skip in skips):
@@ -249,18 +247,26 @@ def _look(row: tuple[Entry, ExtractParams]) -> UsableVideo | Skip:
     entry, params = row
     limits = read_limits(params)
     try:
-        header = read_header(entry.path, fps=entry.fps, limits=limits)
+        header = _header(entry.path, limits, fps=entry.fps)
         _check_limits(header, entry, params)
         _check_length(header, entry, params)
         if entry.map is not None:
             _check_map(entry.map, limits)
         if entry.actions is None:
             return UsableVideo(entry=entry, header=header)
-        rows, width = actions_shape(entry.actions)
+        with local(entry.actions) as actions:
+            rows, width = actions_shape(actions)
     except UnusableError as error:
         return entry.skip(error.code, error.reason)
     warnings = tuple(_action_warnings(rows, header, entry))
     return UsableVideo(entry=entry, header=header, action_width=width, warnings=warnings)
+
+
+def _header(place: SourcePlace, limits: ReadLimits, *, fps: float | None = None) -> Header:
+    def read(source: Source) -> Header:
+        return read_header(source, fps=fps, limits=limits)
+
+    return reading(place, read, block=HEADER_BLOCK)
 
 
 def _check_limits(header: Header, entry: Entry, params: ExtractParams) -> None:
@@ -316,9 +322,9 @@ def _frames_wanted(header: Header, entry: Entry, params: ExtractParams) -> int |
     return None if frames is None else math.ceil(frames / params.stride)
 
 
-def _check_map(path: Path, limits: ReadLimits) -> None:
+def _check_map(place: SourcePlace, limits: ReadLimits) -> None:
     try:
-        read_header(path, limits=limits)
+        _header(place, limits)
     except UnusableError as error:
         reason = f"its map: {error.code}: {error.reason}"
         raise UnusableError(SkipCode.BAD_MAP, reason) from error
@@ -339,7 +345,7 @@ def _only_once(videos: Sequence[UsableVideo | Skip]) -> list[UsableVideo | Skip]
     """Skip what has the content and the range of a video before it."""
     usable = [(at, video) for at, video in enumerate(videos) if isinstance(video, UsableVideo)]
     result = list(videos)
-    hashes: dict[Path, str] = {}
+    hashes: dict[SourcePlace, str] = {}
     for group in _alike(_alike([usable], _weight), _ends):
         first: dict[str, str] = {}
         for at, video in group:
@@ -348,12 +354,12 @@ def _only_once(videos: Sequence[UsableVideo | Skip]) -> list[UsableVideo | Skip]
 
 
 def _refuse_second(
-    video: UsableVideo, first: dict[str, str], hashes: dict[Path, str]
+    video: UsableVideo, first: dict[str, str], hashes: dict[SourcePlace, str]
 ) -> UsableVideo | Skip:
     entry = video.entry
     try:
         if entry.path not in hashes:
-            hashes[entry.path] = content_hash(entry.path)
+            hashes[entry.path] = reading(entry.path, content_hash)
     except UnusableError as error:
         return entry.skip(error.code, error.reason)
     original = first.get(hashes[entry.path])
@@ -366,7 +372,7 @@ def _refuse_second(
 
 def _apart(videos: Sequence[UsableVideo | Skip], rule: Rule) -> list[UsableVideo | Skip]:
     """Skip ranges that share moments with one before them in the same file."""
-    taken: dict[Path, list[Entry]] = defaultdict(list)
+    taken: dict[SourcePlace, list[Entry]] = defaultdict(list)
     return [
         _beside(video, taken[video.entry.path], rule) if isinstance(video, UsableVideo) else video
         for video in videos
@@ -396,20 +402,15 @@ def _alike(
 def _ends(entry: Entry) -> bytes:
     """Hash what is equal for equal content, and far less than all of it."""
     try:
-        with entry.path.open("rb") as file:
-            digest = hashlib.sha256(file.read(ENDS))
-            file.seek(-min(ENDS, file.tell()), os.SEEK_END)
-            digest.update(file.read())
-    except OSError:
+        return reading(entry.path, hash_of_ends, block=HEADER_BLOCK)
+    except (OSError, UnusableError):
         return b""
-    return digest.digest()
 
 
 def _weight(entry: Entry) -> object:
     """Give what is equal for equal content and range, and costs nothing to look up."""
     try:
-        files = entry.path.iterdir() if entry.path.is_dir() else [entry.path]
-        sizes = sorted(file.stat().st_size for file in files)
+        sizes = sizes_of(entry.path)
     except OSError:
         sizes = []
     return tuple(sizes), entry.start_s or 0.0, entry.end_s
@@ -432,7 +433,7 @@ def _same_actions(videos: Sequence[UsableVideo | Skip]) -> list[UsableVideo | Sk
 
 def _split_in_time(videos: Sequence[UsableVideo], params: ExtractParams) -> Sides:
     train = held_out = 0
-    last_starts: dict[Path, float] = {}
+    last_starts: dict[SourcePlace, float] = {}
     for video in videos:
         start_s = video.entry.start_s or 0.0
         last_starts[video.entry.path] = max(start_s, last_starts.get(video.entry.path, 0.0))

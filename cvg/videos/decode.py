@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal, Never, cast
 
 import av
@@ -25,6 +24,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from cvg.remote.stream import Stream
+from cvg.videos.content import Source, at_start, size_of
 from cvg.videos.graph import SQUARE, Shaper, SourceFrame, has_alpha
 from cvg.videos.location import UnusableError
 from cvg.videos.look import Header, Look, ReadLimits
@@ -73,24 +74,24 @@ TS_SYNC = 0x47
 TS_PACKETS_LOOKED_AT = 5
 
 
-def read_header(path: Path, *, limits: ReadLimits) -> Header:
+def read_header(source: Source, *, limits: ReadLimits) -> Header:
     """Read what a container says of itself, without decoding a frame.
 
     Raises:
         UnusableError: it is no video that can be decoded here, or its frames are too large.
     """
-    with _opened(path, limits) as film:
+    with _opened(source, limits) as film:
         return film.header
 
 
-def read_frames(path: Path, *, look: Look, limits: ReadLimits) -> Iterator[SourceFrame]:
+def read_frames(source: Source, *, look: Look, limits: ReadLimits) -> Iterator[SourceFrame]:
     """Decode all frames of the first video stream, in the order of time.
 
     Raises:
         UnusableError: the file is broken, ends before what it declares, or passes a limit. The
             whole frames before that have been given already.
     """
-    with _opened(path, limits) as film:
+    with _opened(source, limits) as film:
         shaper = Shaper(look, pixel_aspect=_pixel_aspect(film))
         clock = _Clock(film)
         count = 0
@@ -107,7 +108,7 @@ def read_frames(path: Path, *, look: Look, limits: ReadLimits) -> Iterator[Sourc
             raise UnusableError(error.code, reason) from error
         if count == 0:
             raise UnusableError(SkipCode.CORRUPT, "no frame can be decoded; expected at least one")
-        _check_end(path, film, clock, count)
+        _check_end(source, film, clock, count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,21 +171,14 @@ class _Clock:
 
 
 @contextmanager
-def _opened(path: Path, limits: ReadLimits) -> Iterator[_Film]:
+def _opened(source: Source, limits: ReadLimits) -> Iterator[_Film]:
     try:
-        container = av.open(
-            # Without `file:`, a name such as `concat:a|b` would be taken for a protocol.
-            f"file:{path.absolute()}",
-            mode="r",
-            container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
-            # Titles in other encodings than UTF-8 are nothing to stop for.
-            metadata_errors="replace",
-        )
+        container = _container(source)
     except MemoryError as error:
         reason = "opening it takes more memory than there is; expected a video to decode"
         raise UnusableError(SkipCode.OUT_OF_MEMORY, reason) from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise _not_media(path, error) from error
+        raise _not_media(source, error) from error
     with container:
         stream = _film_stream(container)
         if stream.codec_context is None:
@@ -198,9 +192,28 @@ def _opened(path: Path, limits: ReadLimits) -> Iterator[_Film]:
         decoder.thread_type = "NONE"
         decoder.thread_count = 1
         decoder.options = {"max_pixels": str(_with_borders(limits.pixels))}
-        header = _header(container, stream, alpha=alpha is not None or _marked_alpha(path, stream))
+        header = _header(
+            container, stream, alpha=alpha is not None or _marked_alpha(source, stream)
+        )
         _check_size(header, limits)
         yield _Film(container=container, stream=stream, decoder=decoder, header=header)
+
+
+def _container(source: Source) -> InputContainer:
+    """Open a file, which may open no other."""
+    if isinstance(source, Stream):
+        source.seek(0)
+        file, protocols = source, "none"
+    else:
+        # Without `file:`, a name such as `concat:a|b` would be taken for a protocol.
+        file, protocols = f"file:{source.absolute()}", "file"
+    return av.open(
+        file,
+        mode="r",
+        container_options={"protocol_whitelist": protocols, "format_whitelist": _formats()},
+        # Titles in other encodings than UTF-8 are nothing to stop for.
+        metadata_errors="replace",
+    )
 
 
 def _with_borders(pixels: int) -> int:
@@ -251,10 +264,10 @@ def _alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
     return cast(VideoCodecContext, CodecContext.create(name, "r"))
 
 
-def _marked_alpha(path: Path, stream: VideoStream) -> bool:
+def _marked_alpha(source: Source, stream: VideoStream) -> bool:
     if stream.codec_context.codec.name == "gif":
         # Its decoder always gives pixels with alpha.
-        return _gif_starts_transparent(path)
+        return _gif_starts_transparent(source)
     form = stream.codec_context.format
     return form is not None and has_alpha(form)
 
@@ -352,17 +365,17 @@ def _duration(container: InputContainer, stream: VideoStream) -> float | None:
     return container.duration / MICROSECONDS if len(container.streams) == 1 else None
 
 
-def _check_end(path: Path, film: _Film, clock: _Clock, count: int) -> None:
+def _check_end(source: Source, film: _Film, clock: _Clock, count: int) -> None:
     """Tell whether what was read to its end was whole.
 
     Raises:
         UnusableError: it was not.
     """
     form = film.container.format.name
-    if form == "gif" and not _has_trailer(path):
+    if form == "gif" and not _has_trailer(source):
         reason = f"{count} frames decoded, then the GIF file ends without its trailer"
         raise UnusableError(SkipCode.TRUNCATED, reason)
-    if form == "mpegts" and (rest := _cut_ts_packet(path)):
+    if form == "mpegts" and (rest := _cut_ts_packet(source)):
         reason = f"{count} frames decoded, then the MPEG-TS file ends {rest} bytes into a packet"
         raise UnusableError(SkipCode.TRUNCATED, reason)
     span_s = clock.span_s()
@@ -385,16 +398,16 @@ def _ends_early(count: int, span_s: float, reached_s: float, header: Header) -> 
     return bool(missing) and all(missing)
 
 
-def _has_trailer(path: Path) -> bool:
+def _has_trailer(source: Source) -> bool:
     """Tell whether a GIF file is whole; it declares neither frames nor length."""
-    with path.open("rb") as file:
-        file.seek(-min(path.stat().st_size, 64), os.SEEK_END)
-        return file.read().rstrip(b"\0").endswith(GIF_TRAILER)
+    with at_start(source) as file:
+        file.seek(-min(size_of(source), 64), os.SEEK_END)
+        return file.read(64).rstrip(b"\0").endswith(GIF_TRAILER)
 
 
-def _gif_starts_transparent(path: Path) -> bool:
+def _gif_starts_transparent(source: Source) -> bool:
     """Tell whether the first picture has a transparent colour; in later ones it means no change."""
-    with path.open("rb") as file:
+    with at_start(source) as file:
         data = file.read(1 << 16)
     # Slices, because any block may begin with the last bytes that were read.
     flags = int.from_bytes(data[10:11])
@@ -409,10 +422,10 @@ def _gif_starts_transparent(path: Path) -> bool:
     return False
 
 
-def _cut_ts_packet(path: Path) -> int:
+def _cut_ts_packet(source: Source) -> int:
     """Give the bytes of a last packet of MPEG-TS that is not whole, 0 where all are."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    size = size_of(source)
+    with at_start(source) as file:
         start = file.read(1 << 16)
     # As broadcast, with a time before each packet as on discs, with error correction behind each.
     for length, before in ((188, 0), (192, 4), (204, 0)):
@@ -438,9 +451,9 @@ def _ffmpeg_reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
 
 
-def _not_media(path: Path, error: Exception) -> UnusableError:
+def _not_media(source: Source, error: Exception) -> UnusableError:
     try:
-        with path.open("rb") as file:
+        with at_start(source) as file:
             start = file.read(512)
     except OSError:
         start = b""
@@ -452,7 +465,7 @@ def _not_media(path: Path, error: Exception) -> UnusableError:
         f"not a video that FFmpeg can open ({_ffmpeg_reason(error)}); it starts with {start[:16]!r}"
     )
     if start[4:8] == b"ftyp":
-        if _has_mp4_index(path):
+        if _has_mp4_index(source):
             return UnusableError(SkipCode.CORRUPT, f"an MP4 file whose index is damaged: {reason}")
         # It may stand at the end of the file, and is the first thing that a cut takes away.
         text = f"an MP4 file without its index, cut off? {reason}"
@@ -460,10 +473,10 @@ def _not_media(path: Path, error: Exception) -> UnusableError:
     return UnusableError(SkipCode.NOT_MEDIA, reason)
 
 
-def _has_mp4_index(path: Path) -> bool:
+def _has_mp4_index(source: Source) -> bool:
     """Tell whether the box `moov` of an MP4 file is there, whole."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    size = size_of(source)
+    with at_start(source) as file:
         place = 0
         while place + 8 <= size:
             file.seek(place)

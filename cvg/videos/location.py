@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from cvg.remote.files import RemoteFile
 from cvg.videos.skips import SkipCode
+
+SourcePlace = Path | RemoteFile
 
 PACKAGE_PREFIX = "package:"
 VIDEO_SUFFIXES = frozenset(
@@ -54,12 +57,12 @@ class Found:
     """A file of a folder that is tried as a video.
 
     Attributes:
-        path: the file on this machine.
+        path: the file.
         inside: its path in the folder.
         problem: why it cannot be read; None where it can.
     """
 
-    path: Path
+    path: SourcePlace
     inside: PurePosixPath
     problem: UnusableError | None = None
 
@@ -211,6 +214,16 @@ def walk(
         waiting += reversed(deeper)
 
 
+def passed_over(inside: PurePosixPath, *, all_files: bool) -> Ignored | None:
+    """Say of which kind a file is that is not tried; None where it is."""
+    suffix = inside.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return None
+    if inside.name.startswith("."):
+        return Ignored(HIDDEN)
+    return None if all_files else Ignored(shown(suffix))
+
+
 class _Walker:
     """What is done with each file and folder on the way."""
 
@@ -223,12 +236,8 @@ class _Walker:
         self._entered = {_identity(top)}
 
     def file(self, path: Path, inside: PurePosixPath) -> Found | Ignored:
-        suffix = inside.suffix.lower()
-        if suffix not in VIDEO_SUFFIXES:
-            if inside.name.startswith("."):
-                return Ignored(HIDDEN)
-            if not self._all:
-                return Ignored(shown(suffix))
+        if ignored := passed_over(inside, all_files=self._all):
+            return ignored
         try:
             check_regular(path)
             if not self._follow and path.is_symlink():

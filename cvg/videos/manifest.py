@@ -1,19 +1,26 @@
 """Manifests: which videos there are, and what is said of each."""
 
 import math
+import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, cast, get_args
 
 from cvg.errors import UserError
+from cvg.remote.files import copy_to, look_up
+from cvg.remote.url import Place, Url, explaining
 from cvg.segments import Split
 from cvg.videos.aligned import ACTION_SUFFIXES
+from cvg.videos.bucket import Finder, walk_url
 from cvg.videos.location import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
+    Found,
     Ignored,
+    SourcePlace,
     UnusableError,
     locate,
     locate_source,
@@ -24,6 +31,9 @@ from cvg.videos.skips import Note, NoteCode, Skip, SkipCode
 from cvg.videos.table import OPTIONAL_COLUMNS, path_column, read_table
 
 FolderFiles = Literal["videos", "all"]
+
+TABLES = (".csv", ".parquet")  # ends of URLs that are no folders
+FILES = ("actions", "map")  # columns that name files besides the path
 
 MAX_CELL = 1_000_000  # characters; a row with a longer cell is skipped
 MAX_NAME = 1000  # characters shown of a path or a header
@@ -38,7 +48,7 @@ class Entry:
     Attributes:
         name: as the manifest names it; relative to the folder for a folder of videos. Control
             characters and bytes that are not UTF-8 are escaped.
-        path: the file, or the folder of images, on this machine.
+        path: the file, or the folder of images; behind a URL a file alone.
         row: line of the manifest, 1 is its header, also in Parquet; None for a folder of videos.
         caption: a sentence, None where there is none.
         label: a class, None where there is none.
@@ -53,7 +63,7 @@ class Entry:
     """
 
     name: str
-    path: Path
+    path: SourcePlace
     row: int | None
     caption: str | None = None
     label: str | None = None
@@ -62,8 +72,8 @@ class Entry:
     start_s: float | None = None
     end_s: float | None = None
     fps: float | None = None
-    actions: Path | None = None
-    map: Path | None = None
+    actions: SourcePlace | None = None
+    map: SourcePlace | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -110,30 +120,50 @@ class Manifest:
 
 
 def read_manifest(
-    path: Path, *, folder_files: FolderFiles = "videos", follow_links: bool = False
+    place: Place, *, folder_files: FolderFiles = "videos", follow_links: bool = False
 ) -> Manifest:
     """Read a CSV or Parquet manifest, or take a folder of videos as one.
 
     A CSV is UTF-8 with a header; a name that ends in `.parquet` is Parquet. Columns: `path` or
     `path_to_video`, and optionally `caption`, `label`, `split` (train | held_out), `group`, `start`
     and `end` (seconds), `fps`, `actions`, `map`; others are kept as metadata. Paths are relative to
-    the folder of the manifest. In a folder, the name of a sub-folder is the label of the videos in
-    it.
+    the folder of the manifest, or URLs. In a folder, the name of a sub-folder is the label of the
+    videos in it. A URL that does not end in `.csv` or `.parquet` is one of a folder.
 
     Args:
-        path: of the manifest.
+        place: of the manifest, on this machine or behind a URL.
         folder_files: of a folder, try files named as videos, or all.
         follow_links: of a folder, whether links may lead outside of it, and into folders.
 
     Raises:
         UserError: nothing can be read from it, or it lists no video.
     """
-    if path.is_dir():
-        return _read_folder(path, folder_files=folder_files, follow_links=follow_links)
-    items = list(_table_items(path))
+    if isinstance(place, Url) and PurePosixPath(place.name).suffix.lower() not in TABLES:
+        return _read_folder(place, walk_url(place, folder_files=folder_files), folder_files)
+    if isinstance(place, Path) and place.is_dir():
+        files = walk(place, folder_files=folder_files, follow_links=follow_links)
+        return _read_folder(place, files, folder_files)
+    with _table(place) as path:
+        items = list(_table_items(path, place))
     if not items:
-        raise UserError(f"{path}: the header has no rows below it; add a row for each video")
+        raise UserError(f"{place}: the header has no rows below it; add a row for each video")
     return _manifest(items, {})
+
+
+@contextmanager
+def _table(place: Place) -> Iterator[Path]:
+    """Give a table on this machine; what is wrong with a copy is told of the original."""
+    if isinstance(place, Path):
+        yield place
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / place.name
+        with explaining(place):
+            copy_to(look_up(place.text), path)
+        try:
+            yield path
+        except UserError as error:
+            raise UserError(str(error).replace(str(path), str(place))) from error
 
 
 def _manifest(items: Sequence[Entry | Skip], ignored: Mapping[str, int]) -> Manifest:
@@ -145,10 +175,12 @@ def _manifest(items: Sequence[Entry | Skip], ignored: Mapping[str, int]) -> Mani
     )
 
 
-def _read_folder(folder: Path, *, folder_files: FolderFiles, follow_links: bool) -> Manifest:
+def _read_folder(
+    folder: Place, files: Iterable[Found | Ignored], folder_files: FolderFiles
+) -> Manifest:
     items: list[Entry | Skip] = []
     ignored: Counter[str] = Counter()
-    for file in walk(folder, folder_files=folder_files, follow_links=follow_links):
+    for file in files:
         if isinstance(file, Ignored):
             ignored[file.kind] += 1
             continue
@@ -166,7 +198,7 @@ def _read_folder(folder: Path, *, folder_files: FolderFiles, follow_links: bool)
     return _manifest(items, dict(sorted(ignored.items())))
 
 
-def _no_video(folder: Path, folder_files: FolderFiles, ignored: Counter[str]) -> str:
+def _no_video(folder: Place, folder_files: FolderFiles, ignored: Counter[str]) -> str:
     if folder_files == "all":
         return f"{folder}: this folder holds no video: no file but hidden ones"
     counts = ", ".join(f"{count} {kind or 'without a suffix'}" for kind, count in ignored.items())
@@ -178,15 +210,26 @@ def _no_video(folder: Path, folder_files: FolderFiles, ignored: Counter[str]) ->
     )
 
 
-def _table_items(path: Path) -> Iterator[Entry | Skip]:
+def _table_items(path: Path, place: Place) -> Iterator[Entry | Skip]:
+    finder = Finder(place, _named_files(path))
     rows = read_table(path)
     _, header = next(rows)
     for row, cells in rows:
         try:
-            yield _entry(dict(_cells(header, cells)), row=row, folder=path.parent)
+            yield _entry(dict(_cells(header, cells)), row=row, folder=path.parent, finder=finder)
         except UnusableError as error:
             name = dict(zip(header, cells, strict=False)).get(path_column(header), "")
             yield Skip(file=_name(name.strip()), row=row, code=error.code, reason=error.reason)
+
+
+def _named_files(path: Path) -> Iterator[str]:
+    """Give the cells that name files, so that many can be looked up at once."""
+    rows = read_table(path)
+    _, header = next(rows)
+    columns = [at for at, name in enumerate(header) if name in (path_column(header), *FILES)]
+    for _, cells in rows:
+        if len(cells) == len(header):
+            yield from filter(None, (cells[at].strip() for at in columns))
 
 
 def _cells(header: Sequence[str], cells: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -207,7 +250,7 @@ def _cells(header: Sequence[str], cells: Sequence[str]) -> Iterator[tuple[str, s
         yield name, cell.strip()
 
 
-def _entry(cells: dict[str, str], *, row: int, folder: Path) -> Entry:
+def _entry(cells: dict[str, str], *, row: int, folder: Path, finder: Finder) -> Entry:
     text = cells.pop(path_column(list(cells)))
     known = {key: cells.pop(key, "") or None for key in OPTIONAL_COLUMNS}
     if not text:
@@ -218,7 +261,7 @@ def _entry(cells: dict[str, str], *, row: int, folder: Path) -> Entry:
     start_s, end_s = _range(known["start"], known["end"])
     return Entry(
         name=_name(text),
-        path=locate_source(text, folder=folder),
+        path=finder.find(text) or locate_source(text, folder=folder),
         row=row,
         caption=known["caption"],
         label=known["label"],
@@ -227,8 +270,8 @@ def _entry(cells: dict[str, str], *, row: int, folder: Path) -> Entry:
         start_s=start_s,
         end_s=end_s,
         fps=_rate(known["fps"]),
-        actions=_actions(known["actions"], folder),
-        map=_map(known["map"], folder),
+        actions=_actions(known["actions"], folder, finder),
+        map=_map(known["map"], folder, finder),
         metadata=cells,
     )
 
@@ -268,11 +311,11 @@ def _number(text: str | None) -> float | None:
         return math.nan
 
 
-def _actions(text: str | None, folder: Path) -> Path | None:
+def _actions(text: str | None, folder: Path, finder: Finder) -> SourcePlace | None:
     if text is None:
         return None
     try:
-        path = locate(text, folder=folder)
+        path = finder.find(text) or locate(text, folder=folder)
     except UnusableError as error:
         reason = f"actions, {_name(text)}: {error.reason}"
         raise UnusableError(SkipCode.BAD_ACTIONS, reason) from None
@@ -282,11 +325,13 @@ def _actions(text: str | None, folder: Path) -> Path | None:
     return path
 
 
-def _map(text: str | None, folder: Path) -> Path | None:
+def _map(text: str | None, folder: Path, finder: Finder) -> SourcePlace | None:
+    if text is None:
+        return None
     try:
-        return None if text is None else locate_source(text, folder=folder)
+        return finder.find(text) or locate_source(text, folder=folder)
     except UnusableError as error:
-        reason = f"map, {_name(text or '')}: {error.reason}"
+        reason = f"map, {_name(text)}: {error.reason}"
         raise UnusableError(SkipCode.BAD_MAP, reason) from None
 
 

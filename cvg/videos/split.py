@@ -3,12 +3,12 @@
 import hashlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 from cvg.errors import UserError
+from cvg.remote.url import Place
 from cvg.segments import Split
-from cvg.videos.location import shown
+from cvg.videos.location import SourcePlace, shown
 from cvg.videos.manifest import Entry
 from cvg.videos.timing import ROUNDING_S
 
@@ -29,7 +29,7 @@ def choose_rule(
     return "video" if settled or grouped or len(entries) >= min_videos else "time"
 
 
-def check_sides(manifest: Path, entries: Sequence[Entry], rule: Rule) -> None:
+def check_sides(manifest: Place, entries: Sequence[Entry], rule: Rule) -> None:
     """Refuse a manifest whose columns `split` and `group` contradict each other or the rule.
 
     Raises:
@@ -37,7 +37,7 @@ def check_sides(manifest: Path, entries: Sequence[Entry], rule: Rule) -> None:
             of a file have a side and others do not, so that they would stand beside each other.
     """
     _check_groups(manifest, [entry for entry in entries if entry.group is not None], rule)
-    by_path: dict[Path, list[Entry]] = {}
+    by_path: dict[SourcePlace, list[Entry]] = {}
     for entry in entries:
         by_path.setdefault(entry.path, []).append(entry)
     for path, rows in by_path.items():
@@ -50,7 +50,7 @@ def check_sides(manifest: Path, entries: Sequence[Entry], rule: Rule) -> None:
             )
 
 
-def _check_groups(manifest: Path, entries: Sequence[Entry], rule: Rule) -> None:
+def _check_groups(manifest: Place, entries: Sequence[Entry], rule: Rule) -> None:
     settled: dict[str | None, Entry] = {}
     for entry in entries:
         if entry.split is None and rule == "time":

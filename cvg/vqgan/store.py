@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cvg.errors import UserError
+from cvg.remote.url import Place
 from cvg.training.weights import hash_weights, load_weights, reading_config, save_model
 from cvg.vqgan.model import Vqgan, VqganShape
 
@@ -45,7 +46,7 @@ def hash_vqgan(vqgan: Vqgan) -> str:
     return hashlib.sha256(f"{shape} {hash_weights(vqgan)}".encode()).hexdigest()
 
 
-def require_same_vqgan(expected: str, found: str, *, where: Path) -> None:
+def require_same_vqgan(expected: str, found: str, *, where: Place) -> None:
     """Refuse to mix what two different VQGANs made.
 
     Args:

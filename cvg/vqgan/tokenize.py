@@ -18,6 +18,7 @@ from cvg.frames.aligned import Aligned
 from cvg.frames.pixels import to_channels_first, to_unit
 from cvg.frames.store import FrameStore
 from cvg.mapping.machine import computing
+from cvg.remote.url import Place
 from cvg.segments import Segment
 from cvg.training.device import chosen_device
 from cvg.vqgan.model import Vqgan, VqganShape
@@ -47,12 +48,12 @@ class TokenizeWork:
     """The codes of all frames of a store, as work for several processes.
 
     Attributes:
-        frames: folder of the frame store.
+        frames: folder or URL of the frame store.
         vqgan: folder of the trained VQGAN.
         batch_size: frames at once.
     """
 
-    frames: Path
+    frames: Place
     vqgan: Path
     batch_size: int
 
@@ -170,7 +171,7 @@ class Tokenizer:
         return arrays | self._aligned.read(first, length)
 
 
-def _all_frames(segments: list[Segment], where: Path) -> Segment:
+def _all_frames(segments: list[Segment], where: Place) -> Segment:
     """Give all frames of the store as one segment: batches need not end where a video does.
 
     Frames between the segments, if there are any, are in it too, so that codes have the numbers of

@@ -93,7 +93,7 @@ def test_a_flipped_byte_is_found(folder, name):
     data = bytearray((folder / name).read_bytes())
     data[-1] ^= 1
     (folder / name).write_bytes(bytes(data))
-    with pytest.raises(UserError, match=rf"{name}: damaged: SHA-256 .* run tokenize again"):
+    with pytest.raises(UserError, match=rf"{name}: sha256 is .* run tokenize again"):
         read_all(folder)
 
 

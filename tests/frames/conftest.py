@@ -16,3 +16,6 @@ films = runpy.run_path(str(TESTS / "films.py"))["films"]
 def toys():
     """The module tests/toys.py."""
     return TOYS
+
+
+web = runpy.run_path(str(TESTS / "web.py"))["web"]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cvg.errors import UserError
 from cvg.frames import shards
 from cvg.frames.shards import ShardReader, ShardWriter, Track
+from cvg.remote.stored import LocalFiles, checksum_of
 
 SHAPE = (3, 2)
 ITEM_BYTES = 6
@@ -39,6 +40,14 @@ def child(script, *words):
     )
 
 
+def open_track(folder, track):
+    return ShardReader(LocalFiles(folder, again=shards.AGAIN), track)
+
+
+def check_sizes(folder, track):
+    LocalFiles(folder, again=shards.AGAIN).check_sizes(shard.stored for shard in track.shards)
+
+
 @given(
     lengths=st.lists(st.integers(0, 12), max_size=5),
     shard_bytes=st.integers(1, 80),
@@ -54,7 +63,7 @@ def test_every_item_comes_back_under_its_number_at_any_shard_size(
     written = np.concatenate([items(0), *parts])
     assert firsts == [sum(lengths[:number]) for number in range(len(lengths))]
     assert track.num_items == len(written)
-    reader = ShardReader(folder, track)
+    reader = open_track(folder, track)
     assert np.array_equal(reader.read(0, len(written)), written)
     first = data.draw(st.integers(0, len(written)))
     length = data.draw(st.integers(0, len(written) - first))
@@ -87,7 +96,7 @@ def test_what_is_known_of_a_track_survives_json(tmp_path):
 def test_items_that_do_not_lie_in_one_piece_are_stored_as_they_read(tmp_path):
     turned = items(8)[::-2]
     track, _ = write(tmp_path, [turned], shard_bytes=15)
-    assert np.array_equal(ShardReader(tmp_path, track).read(0, 4), turned)
+    assert np.array_equal(open_track(tmp_path, track).read(0, 4), turned)
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +119,8 @@ def test_a_flipped_bit_is_found_wherever_it_is(shared, data):
     bad[bit // 8] ^= 1 << bit % 8
     path.write_bytes(bad)
     try:
-        reader = ShardReader(folder, track)
-        reader.check_sizes()
+        reader = open_track(folder, track)
+        check_sizes(folder, track)
         with pytest.raises(UserError, match=f"{path.name}: xxh3_128 is .*, expected .*; run the"):
             reader.read(3 * number, 1)
         assert len(reader.read(3 - 3 * number, 1)) == 1  # the other shard is whole
@@ -125,20 +134,25 @@ def test_a_wrong_length_is_found_without_reading_and_when_reading(tmp_path, chan
     path = tmp_path / track.shards[1].file
     size = max(0, path.stat().st_size + change)
     os.truncate(path, size)
-    reader = ShardReader(tmp_path, track)
+    reader = open_track(tmp_path, track)
     expected = f"{path.name}: has {size} bytes, expected {track.shards[1].bytes} bytes; run the"
     with pytest.raises(UserError, match=expected):
-        reader.check_sizes()
+        check_sizes(tmp_path, track)
     with pytest.raises(UserError, match=expected):
         reader.read(3, 1)
 
 
 def test_a_shard_is_verified_once_in_a_process(tmp_path, monkeypatch):
     verified = []
-    monkeypatch.setattr(shards, "_verify", lambda path, _: verified.append(path.name))
+
+    def checksum(path, algorithm):
+        verified.append(path.name)
+        return checksum_of(path, algorithm)
+
+    monkeypatch.setattr("cvg.remote.stored.checksum_of", checksum)
     monkeypatch.setattr(shards, "MAX_MAPS", 1)
     track, _ = write(tmp_path, [items(6)], shard_bytes=3 * ITEM_BYTES)
-    reader = ShardReader(tmp_path, track)
+    reader = open_track(tmp_path, track)
     for first in (0, 1, 4, 0, 5):
         reader.read(first, 1)
     names = [shard.file for shard in track.shards]
@@ -151,7 +165,7 @@ def test_a_shard_is_verified_once_in_a_process(tmp_path, monkeypatch):
 def test_items_that_are_not_there_are_refused_with_numbers(shared, first, length):
     folder, track = shared
     with pytest.raises(ValueError, match=r"not within the 5 stored"):
-        ShardReader(folder, track).read(first, length)
+        open_track(folder, track).read(first, length)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +188,7 @@ def test_a_store_of_many_shards_keeps_few_files_open(tmp_path):
     count = shards.MAX_MAPS + 40
     written = items(count)
     track, _ = write(tmp_path, [written], shard_bytes=1)
-    reader = ShardReader(tmp_path, track)
+    reader = open_track(tmp_path, track)
     before = len(list(Path("/proc/self/fd").iterdir()))
     for order in (range(count), reversed(range(count))):
         for number in order:

@@ -52,7 +52,7 @@ def test_nothing_that_a_stage_makes_is_taken_from_a_project_that_has_run(
 
 def test_videos_of_ones_own_are_relative_to_the_present_folder(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    prepare(tmp_path / "out", root / "params.yaml", manifest=chain.Path("mine.csv"))
+    prepare(tmp_path / "out", root / "params.yaml", manifest="mine.csv")
     tree = read_tree(tmp_path / "out/params.yaml")
     assert tree["extract"]["manifest"] == str(tmp_path / "mine.csv")
 
