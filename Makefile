@@ -34,7 +34,8 @@ test: setup lint  ## check the style, then run the tests
 faults: setup  ## kill every stage a hundred times, fill its disk, and count what is lost (an hour)
 	CVG_KILLS=100 $(BIN)/python -m pytest -m slow tests/faults tests/test_week.py
 
-bench: setup  ## measure everything that has a peer or a bound, one table (twenty minutes, alone)
+bench: setup  ## measure everything that has a peer or a bound, one table (half an hour, alone)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,bench]'
 	$(BIN)/python -m benchmarks
 
 scale: setup  ## a Ray cluster of two nodes on this machine, one of them killed (needs cvg[ray])

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measure import Row, machine, print_table
+from benchmarks.measure import Row, machine, markdown_table, print_table
 from cvg.files import read_json, write_json
 
 SCRIPTS = ("extract", "frame_store", "vqgan", "transformer_training", "sampling", "metrics")
@@ -28,12 +28,26 @@ def run(script: str, *, small: bool) -> list[Row]:
         return [Row(**row) for row in read_json(figures)["rows"]]
 
 
+def newest() -> str:
+    """Give a table in Markdown of the last results: all that has a peer or a bound."""
+    path = max(RESULTS.glob("*.json"))
+    measured = read_json(path)
+    rows = [Row(**row) for script in SCRIPTS for row in measured["rows"].get(script, [])]
+    compared = [row for row in rows if row.peer is not None and not row.name.endswith(row.peer)]
+    date = path.name[: len("2026-01-01")]
+    return f"{markdown_table(compared)}\n\n{date}, {measured['machine']}.\n"
+
+
 def main() -> None:
     """Run all, or those that are named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scripts", nargs="*", choices=[*SCRIPTS, []], metavar="SCRIPT")
     parser.add_argument("--small", action="store_true", help="little work; no figures to keep")
+    parser.add_argument("--table", action="store_true", help="measure nothing; print the last")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(newest(), end="")
+        return
     by_script = {
         script: run(script, small=arguments.small) for script in arguments.scripts or SCRIPTS
     }

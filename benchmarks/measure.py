@@ -139,6 +139,20 @@ def print_table(rows: Sequence[Row]) -> None:
         print(line)
 
 
+def markdown_table(rows: Sequence[Row]) -> str:
+    """Give a table of medians beside those of the peers."""
+    lines = [
+        "| measured | ours | peer or bound | its | ratio |",
+        "| --- | ---: | --- | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row.name} | {row.value:.4g} {row.unit} | {row.peer} | {row.peer_value:.4g} | "
+        f"{row.ratio:.2f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
 def machine() -> str:
     """Describe where and when the figures were taken."""
     load = os.getloadavg()[0]

@@ -213,12 +213,10 @@ def measure(rounds: int) -> Iterator[Row]:
         for kind in NEAR_THE_BOUND:
             read = flat.numel() * WEIGHT_BYTES[kind]
             read += batch * WINDOW * per_frame * CACHE_BYTES[kind]
-            bound = batch * bytes_a_second / read
-            best = work / min(times[f"ours, {kind}"])
-            print(
-                f"batch {batch}, {kind}: bound by memory {bound:.0f} codes/s at "
-                f"{bytes_a_second / 1e9:.0f} GB/s; reached {best / bound:.0%}"
-            )
+            seconds = times[f"ours, {kind}"]
+            bounded = {"ours": seconds, "memory": [work * read / batch / bytes_a_second]}
+            row = row_of(bounded, "ours", peer="memory", work=work, unit="codes/s")
+            yield replace(row, name=f"batch {batch}: ours, {kind}, of what memory allows")
 
 
 def main() -> None:
