@@ -39,15 +39,16 @@ def home(tmp_path, monkeypatch):
     """The root of a project without runs, as the current folder."""
     (tmp_path / "dvc.yaml").touch()
     monkeypatch.chdir(tmp_path)
-    for name in ("CVG_TRACKING", "MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in [name for name in os.environ if name.startswith(("CVG_", "DVC_"))]:
+        monkeypatch.delenv(name)
     return tmp_path
 
 
 @pytest.fixture
 def no_recorder(monkeypatch):
     """Journals without a recorder, which saves seconds."""
-    monkeypatch.setattr(tracker_module, "_start_recorder", lambda journal: None)
+    monkeypatch.setattr(tracker_module, "_find_or_start_recorder", lambda journal: None)
 
 
 def query(database, sql):
@@ -75,6 +76,26 @@ def stage(home, body="", **environment):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def recorders(home):
+    """Numbers of the processes that carry journals of this project."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue  # It has just ended.
+        if "cvg.tracking.recorder" in words and any(word.startswith(str(home)) for word in words):
+            found.append(int(process.name))
+    return found
 
 
 def test_figures_params_tags_and_files_arrive(home):
@@ -135,7 +156,8 @@ def test_run_of_a_killed_stage_is_closed(home):
     process = stage(home, "sys.stderr.write('up'); sys.stderr.flush(); time.sleep(60)")
     process.stderr.read(2)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)  # the recorder holds stderr open until it is done
+    process.communicate()
+    wait_until(lambda: journals(home) == [])  # the recorder outlives it
     assert query(home / "mlflow.db", STATUS) == [("KILLED",)]
     assert query(home / "mlflow.db", FIGURES) == [("loss", 1.5, 1)]
 
@@ -358,6 +380,71 @@ def test_a_locked_or_removed_database_costs_no_figure_and_the_next_stage_sends_t
     assert journals(home) == []
     assert ("loss", 9.0, 2) in query(database, FIGURES)
     assert query(database, STATUS) == [("FINISHED",)] * (left + 1)
+
+
+# What DVC does: one stage after the other, until standard input ends.
+RUN = """
+import os, subprocess, sys
+for body in sys.stdin:
+    environment = os.environ | {"DVC_STAGE": "extract"}
+    done = subprocess.run([sys.executable, "-c", sys.argv[1], body], env=environment, stderr=-1)
+    print(done.stderr.decode().replace(chr(10), "|"), flush=True)
+"""
+
+
+@pytest.fixture
+def run(home):
+    """Start stages of one run; give what each says."""
+    command = [sys.executable, "-c", RUN, STAGE]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def stage_of_run(body="pass"):
+        process.stdin.write(f"{body}\n")
+        process.stdin.flush()
+        return process.stdout.readline().rstrip("\n")
+
+    yield stage_of_run
+    process.communicate()
+    wait_until(lambda: not recorders(home))
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_stages_of_one_run_share_a_recorder_that_ends_with_it(home, run):
+    assert run() == ""
+    (first,) = recorders(home)
+    assert run("tracker.log_metrics({'loss': 2.5}, step=2)") == ""
+    assert recorders(home) == [first]
+
+    # One that was killed while it waited, and one whose database is gone, are not used.
+    os.kill(first, signal.SIGKILL)
+    assert run() == ""
+    (second,) = recorders(home)
+    assert second != first
+    (home / "mlflow.db").rename(home / "before.db")
+    assert run("tracker.log_metrics({'loss': 3.5}, step=2)") == ""
+    assert query(home / "before.db", STATUS) == [("FINISHED",)] * 3
+    assert ("loss", 2.5, 2) in query(home / "before.db", FIGURES)
+    assert query(home / "mlflow.db", FIGURES) == [("loss", 1.5, 1), ("loss", 3.5, 2)]
+    assert journals(home) == []
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_a_recorder_that_is_killed_at_work_costs_one_line_and_no_figure(home, run):
+    kill = "import signal, pathlib; " + "; ".join(
+        [
+            "home = pathlib.Path.cwd()",
+            "numbers = [p.name for p in pathlib.Path('/proc').glob('[0-9]*')]",
+            "lines = {n: pathlib.Path('/proc', n, 'cmdline') for n in numbers}",
+            "found = [n for n in lines if f'recorder{chr(0)}{home}' in lines[n].read_text()]",
+            "[__import__('os').kill(int(n), 9) for n in found]",
+        ]
+    )
+    assert run(kill).startswith("warning: tracking: the recorder ended too soon; the figures")
+    assert len(journals(home)) == 1
+    assert run() == ""
+    assert query(home / "mlflow.db", STATUS) == [("FINISHED",)] * 2
 
 
 def test_process_is_told_from_a_later_one_with_its_number():

@@ -107,6 +107,11 @@ def is_alive(process: str) -> bool:
     return pid.isdigit() and Path(f"/proc/{pid}").exists() and process_name(int(pid)) == process
 
 
+def is_gone(process: str) -> bool:
+    """Say whether the process of this name has ended; False where the system does not tell."""
+    return "-" in process and not is_alive(process)
+
+
 @contextmanager
 def store_lock(uri: str) -> Iterator[None]:
     """Let one process at a time make the tables of a SQLite store, or the run of a pipeline."""

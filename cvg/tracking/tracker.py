@@ -9,8 +9,6 @@ Environment: CVG_TRACKING=off logs nothing; MLFLOW_TRACKING_URI replaces the sto
 """
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from cvg.interrupts import Interrupted
 from cvg.remote.url import Place
 from cvg.tracking.group import group_of_stage
 from cvg.tracking.journal import Journal, warn
+from cvg.tracking.line import Line, find_recorder, run_of_stages, start_recorder
 from cvg.tracking.store import JOURNALS, process_name, store_uri
 
 SECONDS_TO_FINISH = 120.0
@@ -103,7 +102,7 @@ def open_tracker(
         yield Tracker(None)
         return
     journal = _start_journal(stage, params, params if all_params is None else all_params)
-    recorder = _start_recorder(journal.path)
+    line = _find_or_start_recorder(journal.path)
     try:
         yield Tracker(journal)
     except BaseException as error:
@@ -115,7 +114,7 @@ def open_tracker(
         journal.append("end", status="FINISHED")
     finally:
         journal.close()
-        _finish_recorder(recorder, journal.path)
+        _finish_recorder(line, journal.path)
 
 
 def _start_journal(stage: str, params: Mapping[str, Any], all_params: Mapping[str, Any]) -> Journal:
@@ -132,34 +131,27 @@ def _start_journal(stage: str, params: Mapping[str, Any], all_params: Mapping[st
         params={key: str(value) for key, value in params.items()},
         all_params=every,
         group=asdict(group_of_stage(every)),
+        run=run_of_stages(),
         tags={"process": process_name(os.getpid())},
     )
     return journal
 
 
-def _start_recorder(journal: Path) -> "subprocess.Popen[bytes] | None":
+def _find_or_start_recorder(journal: Path) -> Line | None:
     try:
-        return subprocess.Popen(
-            [sys.executable, "-m", "cvg.tracking.recorder", str(journal)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            # Ctrl-C, or the end of the process group, must leave it alive to close the run.
-            start_new_session=True,
-            env=RECORDER_ENVIRONMENT | os.environ,
+        return find_recorder(journal, run_of_stages()) or start_recorder(
+            journal, RECORDER_ENVIRONMENT | os.environ
         )
     except OSError as error:
         warn(f"the recorder did not start ({error}); the figures are kept in {journal}")
         return None
 
 
-def _finish_recorder(recorder: "subprocess.Popen[bytes] | None", journal: Path) -> None:
-    if recorder is None or recorder.stdin is None:
+def _finish_recorder(line: Line | None, journal: Path) -> None:
+    if line is None:
         return
-    recorder.stdin.close()
-    try:
-        status = recorder.wait(SECONDS_TO_FINISH)
-    except subprocess.TimeoutExpired:
-        recorder.kill()
-        status = recorder.wait()
-    if status not in (0, 1):  # With 1 it has said itself what is wrong.
-        warn(f"the recorder ended with {status}; the figures are kept in {journal}")
+    wrong = line.finish(SECONDS_TO_FINISH)
+    if wrong is None:
+        wrong = f"the recorder ended too soon; the figures are kept in {journal}"
+    if wrong:
+        warn(wrong)
