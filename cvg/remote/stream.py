@@ -3,7 +3,6 @@
 import hashlib
 from typing import Any
 
-from cvg.errors import UserError
 from cvg.remote.files import RemoteFile
 from cvg.remote.url import explaining, open_file_system
 
@@ -64,7 +63,7 @@ class Stream:
         self._file.close()
 
     def read(self, count: int) -> bytes:
-        """Read up to so many bytes, 0 or more."""
+        """Read up to so many bytes, 0 or more; nothing where it fails, which `check` tells."""
         start = self._file.tell()
         data = self._read(count)
         if self._hashed < start <= self._hashed + self._near:
@@ -88,7 +87,7 @@ class Stream:
         return self._digest.hexdigest()
 
     def check(self) -> None:
-        """Say what went wrong with the reading, also where the reader took it for an end.
+        """Say what went wrong with the reading, which the reader took for an end.
 
         Raises:
             FileNotFoundError: the file is gone.
@@ -101,20 +100,21 @@ class Stream:
             raise self._failure
 
     def _read(self, count: int) -> bytes:
+        """Read, or take note of what goes wrong and give nothing from then on.
+
+        An exception would go through the C code of a decoder, which may print or swallow it.
+        """
+        if self._failure is not None:
+            return b""
         try:
             return self._file.read(count)
-        except (UserError, MemoryError):
-            raise
         # fsspec's way to say so, where a server answers a part with the whole, or cannot seek.
         except (ValueError, NotImplementedError) as error:
             self._failure = UnseekableError(str(error))
-            raise self._failure from error
         except Exception as error:
-            self._failure = error
-            if getattr(error, "status", None) != HTTP_NOT_FOUND:
-                raise
-            self._failure = FileNotFoundError(str(error))
-            raise self._failure from error
+            gone = getattr(error, "status", None) == HTTP_NOT_FOUND
+            self._failure = FileNotFoundError(str(error)) if gone else error
+        return b""
 
     def _catch_up(self, stop: int) -> None:
         self._file.seek(self._hashed)

@@ -78,7 +78,7 @@ def _streaming(file: RemoteFile, read: Callable[[Source], Result], block: int) -
         try:
             result = read(stream)
         except Exception:
-            # Where the reading failed, nothing is said of the video.
+            # Where the reading failed, nothing else is said of the video.
             with _missing(file):
                 stream.check()
             raise
