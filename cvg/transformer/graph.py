@@ -133,7 +133,7 @@ class GraphStep:
         """Copy what is new in a frame to where the step reads it."""
         self._base.copy_(frame.base)
         self._before.copy_(frame.before)
-        if self._previous is not None:
+        if self._previous is not None and frame.previous is not None:
             self._previous.copy_(frame.previous)
 
     def logits(self, place: int, slot: int) -> Float[Tensor, "b v"]:

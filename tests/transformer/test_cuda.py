@@ -1,4 +1,4 @@
-"""What only a graphics card can show: the same logits, cached, recorded and not; runs of training."""
+"""What only a graphics card can show: the same logits, cached, recorded or not; training runs."""
 
 from dataclasses import replace
 
