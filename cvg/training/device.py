@@ -1,4 +1,4 @@
-"""Where tensors live; a property of the machine, so an environment variable and no parameter."""
+"""Where tensors live; a property of the machine, so environment variables and no parameters."""
 
 import os
 
@@ -28,3 +28,15 @@ def chosen_device() -> torch.device:
             f"CVG_DEVICE={name}: not to be had here ({error}); try CVG_DEVICE=cpu"
         ) from error
     return device
+
+
+def chosen(name: str, values: tuple[str, ...]) -> str:
+    """Give the value of an environment variable; where it is not set or empty, the first one.
+
+    Raises:
+        UserError: it is none of the values.
+    """
+    value = os.environ.get(name) or values[0]
+    if value not in values:
+        raise UserError(f"{name}={value}: expected one of {', '.join(values)}")
+    return value

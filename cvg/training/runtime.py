@@ -6,7 +6,6 @@ of what a checkpoint is found by: no run goes on from the state of another kind 
 number of processes is none of it: a run may go on with another one (docs/scale.md).
 """
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,8 +14,7 @@ import torch
 from torch import nn
 
 from cvg import launch
-from cvg.errors import UserError
-from cvg.training.device import chosen_device
+from cvg.training.device import chosen, chosen_device
 from cvg.training.ranks import ALONE, Ranks
 
 Precision = Literal["fp32", "bf16"]
@@ -87,13 +85,13 @@ def chosen_runtime() -> Runtime:
         UserError: a value is unknown, or the device or another process is not there.
     """
     device = chosen_device()
-    strategy = _choice("CVG_STRATEGY", ("ddp", "fsdp2"))
-    precision = _choice("CVG_PRECISION", ("auto", "fp32", "bf16"))
+    strategy = chosen("CVG_STRATEGY", ("ddp", "fsdp2"))
+    precision = chosen("CVG_PRECISION", ("auto", "fp32", "bf16"))
     return Runtime(
         device=device,
         precision=_best_precision(device) if precision == "auto" else _named(precision),
-        compile=_choice("CVG_COMPILE", ("0", "1")) == "1",
-        channels_last=_choice("CVG_CHANNELS_LAST", ("0", "1")) == "1",
+        compile=chosen("CVG_COMPILE", ("0", "1")) == "1",
+        channels_last=chosen("CVG_CHANNELS_LAST", ("0", "1")) == "1",
         strategy="fsdp2" if strategy == "fsdp2" else "ddp",
         ranks=_ranks(device),
     )
@@ -113,14 +111,6 @@ def _processor(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return torch.backends.cpu.get_cpu_capability()
-
-
-def _choice(name: str, values: tuple[str, ...]) -> str:
-    """Read an environment variable; where it is not set or empty, the first value."""
-    value = os.environ.get(name) or values[0]
-    if value not in values:
-        raise UserError(f"{name}={value}: expected one of {', '.join(values)}")
-    return value
 
 
 def _named(precision: str) -> Precision:

@@ -5,11 +5,11 @@ import torch.nn.functional as F
 
 from cvg.conditions.batch import Conditions
 from cvg.tensors import Bool, Float, Int64, Tensor
-from cvg.transformer.block import Block
-from cvg.transformer.cache import Cache, LayerCache
+from cvg.transformer.cache import Cache
+from cvg.transformer.graph import GraphSight, GraphStep, is_wanted
 from cvg.transformer.model import Goal
-from cvg.transformer.native.step import Frame, NativeFrame
-from cvg.transformer.packing import PackedBlock, PackedTransformer
+from cvg.transformer.native.step import Frame, NativeFrame, Sight
+from cvg.transformer.packing import PackedTransformer
 
 ONE_PASS_FRAMES = 16
 
@@ -51,9 +51,9 @@ class Decoder:
         self._before = self._added  # input of its first place in raster order
         self._previous: Int64[Tensor, "b m"] | None = None
         self._earlier: Int64[Tensor, "b m"] | None = None  # one frame before `_previous`
-        # For the step in C++: room for what it reads, and the present frame once taken up.
-        self._sight = None if packed.native is None else packed.native.sight()
-        self._native: NativeFrame | None = None
+        # For a step in C++ or by a graph: room for what it reads, and it at the present frame.
+        self._sight = _sight(packed)
+        self._step: NativeFrame | GraphStep | None = None
 
     @property
     def frame(self) -> int:
@@ -117,7 +117,7 @@ class Decoder:
         assert self._cache.place == 0
         embedding, count = self.model.code_embedding, len(self._added)
         self._cache.begin_frame()
-        self._native = None
+        self._step = None
         if self._previous is None:
             brought, self._before = embedding.first_frame(count), embedding.start.expand(count, -1)
         else:
@@ -140,7 +140,7 @@ class Decoder:
         inputs = self._vectors[:, places]
         if self._raster:
             inputs = torch.cat([self._before_place(places.start)[:, None], inputs[:, :-1]], dim=1)
-            inputs = inputs + self._beside(places)
+            inputs = inputs + self._packed.look_beside(self._vectors, places)
         features = self._base[:, places] + self._above(places) + inputs
         logits = self._predict(self._pass(features), places)
         self._advance(codes.shape[1])
@@ -154,13 +154,14 @@ class Decoder:
             # All given codes are there, so what lies above every predicted place is known.
             predicted = slice(place, None)
             self._base[:, predicted] += self._above(predicted)
+            self._step = None
         if self._sight is not None:
-            if self._native is None:
-                self._cache.settle()
-                self._native = self._sight.begin(self._frame())
-            return self._native.logits(place, self._cache.slots(1).start)
+            if self._step is None:
+                self._step = self._take_up(self._sight)
+            return self._step.logits(place, self._cache.slots(1).start)
         here = slice(place, place + 1)
-        features = self._base[:, here] + self._before_place(place)[:, None] + self._beside(here)
+        beside = self._packed.look_beside(self._vectors, here)
+        features = self._base[:, here] + self._before_place(place)[:, None] + beside
         return self._predict(self._pass(features), here)[:, 0]
 
     @torch.inference_mode()
@@ -183,9 +184,18 @@ class Decoder:
         features = self._base + self._above(everything) + inputs
         return self._predict(self._pass(features), everything)[:, given:]
 
+    def _take_up(self, sight: Sight | GraphSight) -> NativeFrame | GraphStep:
+        """Take up the present frame, once its keys are where the step reads them."""
+        if isinstance(sight, GraphSight):
+            self._cache.turn()
+        else:
+            self._cache.settle()
+        return sight.begin(self._frame())
+
     def _frame(self) -> Frame:
         return Frame(
             keys=[layer.keys for layer in self._cache.layers],
+            turned=[layer.turned for layer in self._cache.layers],
             values=[layer.values for layer in self._cache.layers],
             rotation=self._cache.rotation,
             bias=self._cache.bias(1, causal=True),
@@ -208,61 +218,34 @@ class Decoder:
         """Give the vector of the code before a place."""
         return self._vectors[:, place - 1] if place else self._before
 
-    def _beside(self, places: slice) -> Float[Tensor, "b n d"]:
-        """Give what places take from their neighbours before them."""
-        neighbours = self.model.code_embedding.neighbours[places]
-        vectors = self._vectors[:, neighbours.flatten()]
-        return self._packed.beside(vectors.view(len(vectors), len(neighbours), -1))
-
     def _above(self, places: slice) -> Float[Tensor, "b n d"]:
         """Give what places take from the codes above them."""
         return self.model.code_embedding.above(self._vectors[:, :-1])[:, places]
 
     def _predict(self, features: Float[Tensor, "b n d"], places: slice) -> Float[Tensor, "b n v"]:
-        previous = self._previous
-        if previous is not None:
-            # At given places any code will do, nothing is predicted there.
-            largest = self.model.layout.predicted.codebook_size - 1
-            previous = previous[:, places].clamp(max=largest)
-        return self.model.predict(features, previous, project=self._packed.head)
+        previous = None if self._previous is None else self._previous[:, places]
+        return self._packed.predict(features, previous)
 
     def _pass(self, features: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         """Pass the next places through all layers, and keep their keys and values."""
         count = features.shape[1]
         self._cache.turn()
-        self._native = None
+        self._step = None
         slots = self._cache.slots(count)
         bias = self._cache.bias(count, causal=self._raster)
-        for block, packed, layer in zip(
-            self.model.layers, self._packed.blocks, self._cache.layers, strict=True
-        ):
-            features = self._layer(features, block, packed, layer, slots=slots, bias=bias)
+        for packed, layer in zip(self._packed.blocks, self._cache.layers, strict=True):
+            features = packed.codes(features, layer, slots=slots, bias=bias)
         return features
-
-    def _layer(
-        self,
-        features: Float[Tensor, "b n d"],
-        block: Block,
-        packed: PackedBlock,
-        layer: LayerCache,
-        *,
-        slots: slice,
-        bias: Float[Tensor, "b 1 _ k"],
-    ) -> Float[Tensor, "b n d"]:
-        # Plain views, and no einops: these lines run for every code of every layer.
-        b, n, _ = features.shape
-        heads = packed.project_in(block.attention_norm(features))
-        heads = heads.view(b, n, 3, block.attention.heads, -1).permute(2, 0, 3, 1, 4)
-        queries, keys, values = heads.unbind(0)
-        layer.turned[..., slots] = keys.transpose(-2, -1)
-        layer.values[:, :, slots] = values
-        scores = (queries @ layer.turned).add_(bias)
-        mixed = (scores.softmax(-1) @ layer.values).transpose(1, 2).reshape(b, n, -1)
-        features = features + packed.project_out(mixed)
-        wide = F.gelu(packed.widen(block.network_norm(features)))
-        return features + packed.narrow(wide)
 
     def _advance(self, count: int) -> None:
         self._cache.advance(count)
         if self._cache.place == 0:
             self._earlier, self._previous = self._previous, self._codes.clone()
+
+
+def _sight(packed: PackedTransformer) -> Sight | GraphSight | None:
+    """Give room for what another step than PyTorch's own reads, where there is one."""
+    if packed.native is not None:
+        return packed.native.sight()
+    wanted = is_wanted(packed.model.device, packed.model.shape.order)
+    return GraphSight(packed) if wanted else None

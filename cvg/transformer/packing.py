@@ -26,9 +26,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from cvg.config import Packing
-from cvg.tensors import Float, Tensor
+from cvg.tensors import Float, Int64, Tensor
 from cvg.training.messages import warn
 from cvg.transformer.attention import with_scaled_queries
+from cvg.transformer.block import Block
+from cvg.transformer.cache import LayerCache
 from cvg.transformer.model import Transformer
 from cvg.transformer.native.build import library
 from cvg.transformer.native.step import NativeTransformer
@@ -56,12 +58,42 @@ Product = Callable[[Float[Tensor, "*n i"]], Float[Tensor, "*n o"]]
 
 @dataclass(frozen=True, kw_only=True)
 class PackedBlock:
-    """The products of one layer."""
+    """One layer, with its products laid out anew."""
 
+    block: Block
     project_in: Product  # queries come scaled
     project_out: Product
     widen: Product
     narrow: Product
+
+    def codes(
+        self,
+        features: Float[Tensor, "b n d"],
+        layer: LayerCache,
+        *,
+        slots: slice | Int64[Tensor, "n"],
+        bias: Float[Tensor, "b 1 _ k"],
+    ) -> Float[Tensor, "b n d"]:
+        """Process the next places of a frame, and keep their values and turned keys.
+
+        Args:
+            features: of the layer before.
+            layer: what is kept of those before them.
+            slots: where theirs are kept.
+            bias: 0 for what each place may look at, else minus infinity.
+        """
+        # Plain views, and no einops: these lines run for every code of every layer.
+        b, n, _ = features.shape
+        heads = self.project_in(self.block.attention_norm(features))
+        heads = heads.view(b, n, 3, self.block.attention.heads, -1).permute(2, 0, 3, 1, 4)
+        queries, keys, values = heads.unbind(0)
+        layer.turned[..., slots] = keys.transpose(-2, -1)
+        layer.values[:, :, slots] = values
+        scores = (queries @ layer.turned).add_(bias)
+        mixed = (scores.softmax(-1) @ layer.values).transpose(1, 2).reshape(b, n, -1)
+        features = features + self.project_out(mixed)
+        wide = F.gelu(self.widen(self.block.network_norm(features)))
+        return features + self.narrow(wide)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +106,28 @@ class PackedTransformer:
     head: Product
     beside: Product
     native: NativeTransformer | None = None
+
+    def look_beside(
+        self, vectors: Float[Tensor, "b m1 d"], places: slice | Int64[Tensor, "n"]
+    ) -> Float[Tensor, "b n d"]:
+        """Give what places take from their neighbours before them.
+
+        Args:
+            vectors: of the codes of the frame; the last row stands for what is beyond the edge.
+            places: in the frame.
+        """
+        neighbours = self.model.code_embedding.neighbours[places]
+        found = vectors[:, neighbours.flatten()]
+        return self.beside(found.view(len(vectors), len(neighbours), -1))
+
+    def predict(
+        self, features: Float[Tensor, "b n d"], previous: Int64[Tensor, "b n"] | None
+    ) -> Float[Tensor, "b n v"]:
+        """Give logits, from the features and the codes of the frame before at the same places."""
+        if previous is not None:
+            # At given places any code will do, nothing is predicted there.
+            previous = previous.clamp(max=self.model.layout.predicted.codebook_size - 1)
+        return self.model.predict(features, previous, project=self.head)
 
 
 def pack(model: Transformer, packing: Packing) -> PackedTransformer:
@@ -99,6 +153,7 @@ def pack(model: Transformer, packing: Packing) -> PackedTransformer:
         assert isinstance(narrow, nn.Linear)
         blocks.append(
             PackedBlock(
+                block=block,
                 project_in=_product(with_scaled_queries(block.attention), packing),
                 project_out=_product(block.attention.project_out, packing),
                 widen=_product(widen, packing),

@@ -112,7 +112,8 @@ def test_bits_depend_neither_on_threads_nor_on_the_other_videos(toys, layout, ma
             return array[:videos].clone()
 
         frame = decoder._frame()
-        layers = {name: [some(a) for a in getattr(frame, name)] for name in ("keys", "values")}
+        names = ("keys", "turned", "values")
+        layers = {name: [some(a) for a in getattr(frame, name)] for name in names}
         names = ("bias", "base", "vectors", "before", "previous")
         arrays = {name: some(getattr(frame, name)) for name in names}
         torch.set_num_threads(threads)

@@ -34,6 +34,7 @@ class Frame:
 
     Attributes:
         keys: by layer, not turned.
+        turned: by layer, the same turned to the frame; what a graph reads in place of them.
         values: by layer.
         rotation: turns the keys of each slot to the frame.
         bias: 0 for the slots in sight, else minus infinity.
@@ -44,6 +45,7 @@ class Frame:
     """
 
     keys: list[Float[Tensor, "b a k e"]]
+    turned: list[Float[Tensor, "b a e k"]]
     values: list[Float[Tensor, "b a k e"]]
     rotation: Rotation
     bias: Float[Tensor, "b 1 1 k"]
