@@ -8,74 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from cvg.critic.store import save_critic
 from cvg.errors import UserError
-from cvg.frames.samples import SampledClip, Samples, save_samples, true_clips
 from cvg.metrics.features import FeatureNetwork
 from cvg.metrics.networks import Networks
 from cvg.metrics.scores import Network
-from cvg.segments import Windows
-from cvg.vqgan.store import load_vqgan, save_vqgan
 from pipeline.evaluate import evaluate
 
 TOYS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "toys.py")))
-LEVELS = ("top", "bottom")
-CLIPS, FRAMES, CONTEXT = 5, 6, 2
+CLIPS = 5
 SETS = 10  # the real clips, the samples, two baselines, six controls
 PARTS = 3 * SETS
-
-
-def toy_samples(store, vqgan_hash):
-    """Noise behind real frames, told something and nothing."""
-    windows = Windows(store.segments("held_out"), length=FRAMES).spread(CLIPS)
-    clips = [
-        SampledClip(
-            name=f"{window.segment.video}#{window.start}",
-            segment=window.segment.id,
-            start=window.start,
-            video=window.segment.video,
-            caption=window.segment.caption,
-            label=window.segment.label,
-        )
-        for window in windows
-    ]
-    shape = (2, CLIPS, FRAMES, TOYS.SIZE, TOYS.SIZE, 3)
-    told, untold = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    samples = Samples(
-        frames=told,
-        unconditional=untold,
-        clips=clips,
-        context_frames=CONTEXT,
-        vqgan_hash=vqgan_hash,
-    )
-    for frames in (told, untold):
-        frames[:, :CONTEXT] = true_clips(store, samples)[:, :CONTEXT]
-    return samples
 
 
 @pytest.fixture(scope="module")
 def run_of(tmp_path_factory):
     """A folder with all that the stage reads."""
-    root = tmp_path_factory.mktemp("run")
-    store = TOYS.write_frames(root / "frames")
-    for name in ("vqgan", "critic", "samples", "health", *(f"transformer/{one}" for one in LEVELS)):
-        (root / name).mkdir(parents=True)
-    save_vqgan(root / "vqgan", TOYS.toy_vqgan())
-    _, digest = load_vqgan(root / "vqgan")
-    save_critic(root / "critic", TOYS.toy_critic(vqgan_hash=digest))
-    save_samples(root / "samples", toy_samples(store, digest))
-    write(root / "health/figures.json", {"vqgan": {"psnr": 20.0}, "codes": {}})
-    write(root / "health/vqgan.json", {"vqgan_hash": digest})
-    for level in LEVELS:
-        write(root / f"transformer/{level}/figures.json", {"held_out": {"nll": 1.5}})
-    return root
-
-
-def write(path, value):
-    path.write_text(json.dumps(value))
+    return TOYS.write_run(tmp_path_factory.mktemp("toy") / "run", clips=CLIPS)
 
 
 @pytest.fixture
