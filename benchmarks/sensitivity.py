@@ -19,8 +19,9 @@ from scipy.ndimage import gaussian_filter
 from benchmarks.measure import machine
 from cvg.files import write_json
 from cvg.metrics.baselines import freeze, shuffle_frames
-from cvg.metrics.evaluate import Networks, evaluate_clips, load_networks
+from cvg.metrics.evaluate import evaluate_clips
 from cvg.metrics.features import FeatureCache, features_folder
+from cvg.metrics.networks import Networks, load_networks
 from cvg.metrics.scores import Protocol
 
 VIDEOS = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")

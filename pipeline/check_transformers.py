@@ -34,8 +34,8 @@ def check_transformers(
     places = resolve_stores(command, {"frames": frames, "codes": codes})
     from cvg.frames.store import FrameStore
     from cvg.metrics.drift import measure_drift
-    from cvg.metrics.evaluate import load_networks
     from cvg.metrics.names import flat_figures
+    from cvg.metrics.networks import load_networks
     from cvg.metrics.transformers import write_check
     from cvg.sampling.check import score_codes, write_long
     from cvg.sampling.models import load_models, open_codes

@@ -27,10 +27,10 @@ def check_vqgan(
     paths = resolve_paths("check-vqgan", {"vqgan": vqgan, "out": out}, overrides=overrides)
     place = resolve_stores("check-vqgan", {"frames": frames})["frames"]
     from cvg.frames.store import FrameStore
-    from cvg.metrics.evaluate import load_networks
     from cvg.metrics.gates import enforce
     from cvg.metrics.health import check_health, write_health
     from cvg.metrics.names import flat_figures
+    from cvg.metrics.networks import load_networks
     from cvg.training.device import chosen_device
     from cvg.vqgan.store import load_vqgan
 

@@ -1,26 +1,35 @@
 """Stage: samples and held-out frames -> figures; or the figures of anyone's videos."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cvg.errors import UserError
+from pipeline.mapped import (
+    Launch,
+    LauncherOption,
+    MapStage,
+    PartWorkersOption,
+    RayAddressOption,
+    ShardOption,
+)
 from pipeline.stage import (
     PARAMS_PATH,
+    FreshOption,
     ParamsOption,
     SetOption,
     StageRun,
     path_option,
     resolve_paths,
     resolve_stores,
-    stage_run,
     store_option,
 )
 
 if TYPE_CHECKING:
+    from cvg.metrics.evaluator import EvaluateWork, Evaluator
     from cvg.remote.url import Place
 
 VIDEOS = "Videos of any model instead: folders of videos, pictures or arrays"
@@ -73,6 +82,11 @@ def evaluate(
         Literal["alex", "vgg"] | None, _of_videos("Network of LPIPS; alex if not said.", "--lpips")
     ] = None,
     seed: Annotated[int | None, _of_videos("Of random starts; 0 if not said.", "--seed")] = None,
+    launcher: LauncherOption = "local",
+    workers: PartWorkersOption = 1,
+    shard: ShardOption = None,
+    ray_address: RayAddressOption = None,
+    fresh: FreshOption = False,
 ) -> None:
     """Score the samples beside baselines and controls, or the videos of any model."""
     videos = {
@@ -95,8 +109,11 @@ def evaluate(
         "--critic": critic,
         "--health": health,
         "--set": overrides,
+        "--shard": shard,
+        "--fresh": fresh,
     }
     _refuse(stage if real is not None else videos, real=real)
+    launch = Launch(launcher=launcher, workers=workers, shard=shard, ray_address=ray_address)
     if real is not None:
         from pipeline.evaluate_videos import Wish, evaluate_videos
 
@@ -113,7 +130,7 @@ def evaluate(
             lpips=lpips or "alex",
             seed=seed or 0,
         )
-        evaluate_videos(wish, scores=scores, out=out)
+        evaluate_videos(wish, launch, scores=scores, out=out)
         return
     given = {
         "vqgan": vqgan,
@@ -126,56 +143,55 @@ def evaluate(
     }
     paths = resolve_paths("evaluate", given, overrides=overrides)
     place = resolve_stores("evaluate", {"frames": frames})["frames"]
-    with stage_run(
-        "evaluate",
+    from cvg.metrics.record import MARKER
+
+    stage = MapStage(
+        name="evaluate",
         sections=["seed", "evaluate"],
         params_path=params_path,
         overrides=overrides,
         out=paths["out"],
-    ) as run:
-        _score_samples(run, paths, place)
+        marks=[paths["out"], paths["scores"] / MARKER],
+        work=lambda run: _work(run, paths, place),
+        join=lambda run, evaluator, parts: _join(run, evaluator, parts, paths, place),
+    )
+    stage.run(launch, fresh=fresh)
 
 
-def _score_samples(run: StageRun, paths: dict[str, Path], frames: "Place") -> None:
-    from cvg.critic.store import load_critic
-    from cvg.files import read_json, write_json
-    from cvg.frames.samples import load_samples
-    from cvg.frames.store import FrameStore
-    from cvg.metrics.evaluate import load_networks
+def _work(run: StageRun, paths: dict[str, Path], frames: "Place") -> "EvaluateWork":
+    from cvg.metrics.evaluator import EvaluateWork
+
+    return EvaluateWork(
+        frames=frames.resolve(),
+        vqgan=paths["vqgan"].resolve(),
+        transformers=paths["transformer"].resolve(),
+        samples=paths["samples"].resolve(),
+        critic=paths["critic"].resolve(),
+        health=paths["health"].resolve(),
+        settings=run.params.evaluate,
+        seed=run.params.seed,
+    )
+
+
+def _join(
+    run: StageRun,
+    evaluator: "Evaluator",
+    parts: Sequence[Path],
+    paths: dict[str, Path],
+    frames: "Place",
+) -> None:
+    from cvg.files import write_json
+    from cvg.metrics.evaluator import transformer_figures
     from cvg.metrics.health import read_health
     from cvg.metrics.names import flat_figures
     from cvg.metrics.record import write_suite
-    from cvg.metrics.suite import run_suite
-    from cvg.training.device import chosen_device
-    from cvg.vqgan.store import load_vqgan, require_same_vqgan
 
-    device, params = chosen_device(), run.params.evaluate
-    model, vqgan_hash = load_vqgan(paths["vqgan"])
-    loaded = load_samples(paths["samples"])
-    require_same_vqgan(loaded.vqgan_hash, vqgan_hash, where=paths["samples"])
-    judge = load_critic(paths["critic"])
-    require_same_vqgan(judge.vqgan_hash, vqgan_hash, where=paths["critic"])
-    judge.model.to(device)
-    checked = read_health(paths["health"])
-    require_same_vqgan(checked.vqgan_hash, vqgan_hash, where=paths["health"])
-    store = FrameStore.open(frames)
-    run.tracker.log_dataset("frames", digest=store.digest, path=frames)
-    run.tracker.log_model("vqgan", digest=vqgan_hash, path=paths["vqgan"])
-    suite = run_suite(
-        store,
-        loaded,
-        model.to(device),
-        load_networks(
-            lpips=params.lpips, stage="evaluate", device=device, batch_size=params.batch_size
-        ),
-        critic=judge,
-        seed=run.params.seed,
-    )
-    transformers = {
-        level: read_json(paths["transformer"] / level / "figures.json")["held_out"]
-        for level in model.shape.levels
-    }
-    figures = checked.figures | suite.figures | {"transformer": transformers}
+    run.tracker.log_dataset("frames", digest=evaluator.inputs["data"], path=frames)
+    run.tracker.log_model("vqgan", digest=evaluator.inputs["vqgan"], path=paths["vqgan"])
+    suite = evaluator.join(parts)
+    transformers = transformer_figures(paths["transformer"], evaluator.levels)
+    health = read_health(paths["health"]).figures
+    figures = health | suite.figures | {"transformer": transformers}
     write_suite(paths["scores"], suite)
     write_json(paths["out"], figures)
     for sentence in suite.absent:

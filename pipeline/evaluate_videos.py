@@ -1,16 +1,19 @@
 """Tool behind `cvg evaluate --real --fake`: scores of videos of anyone's model."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cvg.errors import UserError
+from pipeline.mapped import Launch, made_in_parts
 
 if TYPE_CHECKING:
     from cvg.metrics.folders import Cut, NamedClips
     from cvg.metrics.published import Published
+    from cvg.metrics.score_folders import FolderScorer, FolderScores
     from cvg.metrics.scores import Protocol, Score
 
 FRAMES = 16
@@ -47,47 +50,91 @@ class Wish:
     seed: int
 
 
-def evaluate_videos(wish: Wish, *, scores: Path | None, out: Path | None) -> None:
+@dataclass(frozen=True)
+class VideosWork:
+    """What was asked for, as work for several processes."""
+
+    wish: Wish
+
+    def open(self) -> "FolderScorer":
+        """Look at the videos, and load the networks.
+
+        Raises:
+            UserError: videos are missing or do not fit each other or what was asked for.
+        """
+        from cvg.metrics.folders import files_digest, open_clips
+        from cvg.metrics.networks import load_networks
+        from cvg.metrics.score_folders import FolderScorer
+        from cvg.training.device import chosen_device
+
+        wish = self.wish
+        preset = _preset(wish)
+        cut, paths = _cut(wish, preset), (wish.real, *wish.fakes)
+        real, *fakes = (open_clips(path, cut) for path in paths)
+        if preset is not None:
+            real, *fakes = (_limited(clips, preset) for clips in (real, *fakes))
+        return FolderScorer(
+            real,
+            fakes,
+            paired=wish.paired,
+            protocol=_protocol(wish, preset, cut, real=real),
+            networks=load_networks(lpips=wish.lpips, stage="evaluate", device=chosen_device()),
+            hashes={"wish": str(wish), "data": files_digest(paths)},
+        )
+
+
+def evaluate_videos(wish: Wish, launch: Launch, *, scores: Path | None, out: Path | None) -> None:
     """Score, print, and write what is asked to be kept."""
     from cvg.files import refuse_foreign_folder, write_json
-    from cvg.metrics.evaluate import load_networks
-    from cvg.metrics.features import FeatureCache, features_folder
-    from cvg.metrics.folders import open_clips
     from cvg.metrics.names import figure_key
-    from cvg.metrics.published import published
     from cvg.metrics.record import MARKER, write_folder_scores
-    from cvg.metrics.score_folders import score_folders
-    from cvg.training.device import chosen_device
 
     if not wish.fakes:
         raise UserError("--real is given without --fake: name the generated videos too")
     if scores is not None:
         refuse_foreign_folder(scores, marker=MARKER)
-    preset = published(wish.protocol) if wish.protocol else None
-    cut = _cut(wish, preset)
-    real, *fakes = (open_clips(path, cut) for path in (wish.real, *wish.fakes))
-    if preset is not None:
-        real, *fakes = (_limited(clips, preset) for clips in (real, *fakes))
-    networks = load_networks(lpips=wish.lpips, stage="evaluate", device=chosen_device())
-    found = score_folders(
-        real,
-        fakes,
-        paired=wish.paired,
-        protocol=_protocol(wish, preset, cut, real=real, samples=len(fakes)),
-        networks=networks,
-        cache=FeatureCache(features_folder()),
+    with _scored(wish, launch) as (found, missing):
+        _print(found.evaluation.scores)
+        preset = _preset(wish)
+        if preset is not None:
+            _tell_of(preset, samples=len(wish.fakes))
+        absent = (sentence.partition(", then `dvc")[0] for sentence in missing)
+        for sentence in (*found.warnings, *found.evaluation.absent, *absent):
+            sys.stderr.write(f"WARNING: {sentence}\n")
+        if scores is not None:
+            write_folder_scores(scores, found)
+        if out is not None:
+            of_all = found.evaluation.scores
+            write_json(out, {figure_key(name): score.value for name, score in of_all.items()})
+
+
+@contextmanager
+def _scored(wish: Wish, launch: Launch) -> "Iterator[tuple[FolderScores, Sequence[str]]]":
+    """Give the figures, and what networks are missing; parts are kept until all is written."""
+    if launch.is_alone:  # Nothing need be kept, where one may have no place to write.
+        scorer = VideosWork(wish).open()
+        yield scorer.score(), scorer.networks.missing
+        return
+    everywhere = replace(
+        wish, real=wish.real.absolute(), fakes=tuple(fake.absolute() for fake in wish.fakes)
     )
-    _print(found.evaluation.scores)
-    if preset is not None:
-        sys.stdout.write(f"{preset.name}: {preset.used_by}. Not followed: {preset.differs}.\n")
-    absent = (sentence.partition(", then `dvc")[0] for sentence in networks.missing)
-    for sentence in (*found.warnings, *found.evaluation.absent, *absent):
-        sys.stderr.write(f"WARNING: {sentence}\n")
-    if scores is not None:
-        write_folder_scores(scores, found)
-    if out is not None:
-        figures = {figure_key(name): score.value for name, score in found.evaluation.scores.items()}
-        write_json(out, figures)
+    with made_in_parts("evaluate_videos", VideosWork(everywhere), launch) as (scorer, parts):
+        yield scorer.join(parts), scorer.networks.missing
+
+
+def _preset(wish: Wish) -> "Published | None":
+    from cvg.metrics.published import published
+
+    return published(wish.protocol) if wish.protocol else None
+
+
+def _tell_of(preset: "Published", *, samples: int) -> None:
+    sys.stdout.write(f"{preset.name}: {preset.used_by}. Not followed: {preset.differs}.\n")
+    if samples != preset.samples:
+        sys.stderr.write(
+            f"WARNING: {preset.name} takes {preset.samples} samples a condition; found {samples}: "
+            "the best of them is not comparable\n"
+        )
 
 
 def _cut(wish: Wish, preset: "Published | None") -> "Cut":
@@ -137,7 +184,7 @@ def _limited(clips: "NamedClips", preset: "Published") -> "NamedClips":
 
 
 def _protocol(
-    wish: Wish, preset: "Published | None", cut: "Cut", *, real: "NamedClips", samples: int
+    wish: Wish, preset: "Published | None", cut: "Cut", *, real: "NamedClips"
 ) -> "Protocol":
     from cvg.metrics.scores import Protocol
 
@@ -154,16 +201,11 @@ def _protocol(
         size=real.clips.shape[2],
         fit=cut.fit,
         fps=None,
-        samples=samples,
+        samples=len(wish.fakes),
         seed=wish.seed,
     )
     if preset is None:
         return protocol
-    if samples != preset.samples:
-        sys.stderr.write(
-            f"WARNING: {preset.name} takes {preset.samples} samples a condition; found {samples}: "
-            "the best of them is not comparable\n"
-        )
     return replace(protocol, preset=preset.name, covariance="n" if preset.divide_by_n else "n - 1")
 
 

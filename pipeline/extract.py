@@ -77,7 +77,7 @@ def extract(
         params_path=params_path,
         overrides=overrides,
         out=place,
-        marker="store.json",
+        marks=[place / "store.json"],
         work=work,
         join=lambda run, _, parts: _extract(run, manifest, place, workers, parts),
     )

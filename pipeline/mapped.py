@@ -1,6 +1,7 @@
 """Stages whose result is joined from parts: who makes the parts, and who joins them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -63,6 +64,11 @@ class Launch:
     shard: str | None
     ray_address: str | None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether this process makes all parts."""
+        return (self.launcher, self.workers, self.shard) == ("local", 1, None)
+
     def run(self, job: "Job", opened: "Opened", numbers: Sequence[int]) -> None:
         """Make the parts that are missing."""
         from cvg.progress import Steps
@@ -96,8 +102,9 @@ class MapStage:
         sections: of the parameters that it obeys.
         params_path: the file of parameters.
         overrides: `section.key=value` texts.
-        out: the folder that it writes.
-        marker: a file that every such folder holds; it carries hashes of all the rest.
+        out: the folder or file that it writes, or the first of several.
+        marks: files of what it writes, by which it is known again; where it is a folder, one that
+            carries hashes of all the rest.
         work: gives what is to be done.
         join: writes the result from the folders of the parts.
         warn: tells people what they should know before it is done.
@@ -108,7 +115,7 @@ class MapStage:
     params_path: Path
     overrides: Sequence[str] | None
     out: Path
-    marker: str
+    marks: Sequence[Path]
     work: Callable[[StageRun], "Work"]
     join: "Callable[[StageRun, Any, Sequence[Path]], None]"
     warn: Callable[[Any], None] = lambda _: None
@@ -183,19 +190,38 @@ class MapStage:
 
     def _note_joined(self, folder: Path) -> None:
         """Leave word for shares that are run once more, for the parts are gone."""
-        from cvg.files import sha256_file, write_json
+        from cvg.files import write_json
 
-        note = {"out": str(self.out.resolve()), "sha256": sha256_file(self.out / self.marker)}
-        write_json(_note(folder), note)
+        write_json(_note(folder), self._written())
 
     def _is_joined(self, folder: Path) -> bool:
-        from cvg.files import read_json, sha256_file
+        from cvg.files import read_json
 
-        marker = self.out / self.marker
-        if not (_note(folder).is_file() and marker.is_file()):
+        if not (_note(folder).is_file() and all(mark.is_file() for mark in self.marks)):
             return False
-        expected = {"out": str(self.out.resolve()), "sha256": sha256_file(marker)}
-        return read_json(_note(folder)) == expected
+        return read_json(_note(folder)) == self._written()
+
+    def _written(self) -> dict[str, str]:
+        """Say what lies where, by the hashes of the marks."""
+        from cvg.files import sha256_file
+
+        return {str(mark.resolve()): sha256_file(mark) for mark in self.marks}
+
+
+@contextmanager
+def made_in_parts(name: str, work: "Work", launch: Launch) -> "Iterator[tuple[Any, list[Path]]]":
+    """Do work that is no stage, and give it, opened, and the folders of its parts.
+
+    The parts are removed at the end; an exception keeps them.
+    """
+    from cvg.training.workspace import Workspace
+
+    opened = work.open()
+    key = {"runtime": dict(opened.machine()), "others": dict(opened.inputs)}
+    with Workspace.open(name, key=key) as workspace:
+        job = _job(work, opened, workspace.folder)
+        launch.run(job, opened, range(len(opened.sizes)))
+        yield opened, [*job.parts(opened)]
 
 
 def _note(folder: Path) -> Path:

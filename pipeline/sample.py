@@ -118,7 +118,7 @@ def sample(
             params_path=params_path,
             overrides=overrides,
             out=paths["out"],
-            marker="samples.json",
+            marks=[paths["out"] / "samples.json"],
             work=lambda run: _work(run, paths, places),
             join=lambda run, sampler, parts: _join(run, sampler, parts, paths),
             warn=lambda sampler: sampler.warn(),

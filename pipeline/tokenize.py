@@ -60,7 +60,7 @@ def tokenize(
         params_path=params_path,
         overrides=overrides,
         out=paths["out"],
-        marker=HEADER,
+        marks=[paths["out"] / HEADER],
         work=work,
         join=lambda run, tokenizer, parts: _join(run, tokenizer, parts, paths),
     )

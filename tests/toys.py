@@ -16,15 +16,18 @@ from cvg.conditions.vocabulary import Vocabulary
 from cvg.config import Params
 from cvg.critic.model import Critic, CriticShape
 from cvg.critic.sight import Sight
-from cvg.critic.store import TrainedCritic
+from cvg.critic.store import TrainedCritic, save_critic
+from cvg.files import write_json
+from cvg.frames.samples import SampledClip, Samples, save_samples, true_clips
 from cvg.frames.store import FrameStore
 from cvg.frames.writer import FrameWriter
 from cvg.mapping.job import Opened
 from cvg.params import load_params
-from cvg.segments import Segment
+from cvg.segments import Segment, Windows
 from cvg.transformer.model import Goal, Transformer, TransformerShape
 from cvg.vqgan.model import Vqgan, VqganShape
 from cvg.vqgan.quantizers import QuantizerShape
+from cvg.vqgan.store import load_vqgan, save_vqgan
 from cvg.vqgan.tokenize import Tokenizer
 
 SIZE = 16  # pixels
@@ -284,6 +287,51 @@ def toy_critic(seen: str = "codes", *, vqgan_hash: str = "toy") -> TrainedCritic
         conditioning=CONDITIONING,
         vqgan_hash=vqgan_hash,
     )
+
+
+def toy_samples(store: FrameStore, vqgan_hash: str, *, clips: int, frames: int = 6) -> Samples:
+    """Noise behind two real frames, told something and nothing."""
+    windows = Windows(store.segments("held_out"), length=frames).spread(clips)
+    told, untold = np.random.default_rng(0).integers(
+        0, 256, (2, clips, frames, SIZE, SIZE, 3), dtype=np.uint8
+    )
+    samples = Samples(
+        frames=told,
+        unconditional=untold,
+        clips=[
+            SampledClip(
+                name=f"{window.segment.video}#{window.start}",
+                segment=window.segment.id,
+                start=window.start,
+                video=window.segment.video,
+                caption=window.segment.caption,
+                label=window.segment.label,
+            )
+            for window in windows
+        ],
+        context_frames=2,
+        vqgan_hash=vqgan_hash,
+    )
+    for videos in (told, untold):
+        videos[:, :2] = true_clips(store, samples)[:, :2]
+    return samples
+
+
+def write_run(folder: Path, *, clips: int) -> Path:
+    """Write all that `evaluate` reads, in folders that are called as its options are."""
+    folder.mkdir()
+    store = write_frames(folder / "frames")
+    for name in ("vqgan", "critic", "samples", "health", "transformer/top", "transformer/bottom"):
+        (folder / name).mkdir(parents=True)
+    save_vqgan(folder / "vqgan", toy_vqgan())
+    _, vqgan_hash = load_vqgan(folder / "vqgan")
+    save_critic(folder / "critic", toy_critic(vqgan_hash=vqgan_hash))
+    save_samples(folder / "samples", toy_samples(store, vqgan_hash, clips=clips))
+    write_json(folder / "health/figures.json", {"vqgan": {"psnr": 20.0}, "codes": {}})
+    write_json(folder / "health/vqgan.json", {"vqgan_hash": vqgan_hash})
+    for level in ("top", "bottom"):
+        write_json(folder / f"transformer/{level}/figures.json", {"held_out": {"nll": 1.5}})
+    return folder
 
 
 def toy_goal(layout, *, time: int, clips: int = 3, seed: int = 7) -> Goal:

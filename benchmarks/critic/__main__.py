@@ -30,7 +30,7 @@ from cvg.critic.store import load_critic
 from cvg.files import read_json, write_json
 from cvg.finetuning.train import Settings, finetune
 from cvg.frames.store import FrameStore
-from cvg.metrics.evaluate import load_networks
+from cvg.metrics.networks import load_networks
 from cvg.params import load_params
 from cvg.sampling.models import Models, load_models, open_codes
 from cvg.shapes.scene import Borders

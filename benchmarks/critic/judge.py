@@ -15,10 +15,11 @@ from cvg.critic.model import CriticShape
 from cvg.critic.sight import Sight
 from cvg.frames.pixels import changes
 from cvg.frames.store import FrameStore
-from cvg.metrics.evaluate import Networks, evaluate_clips
+from cvg.metrics.evaluate import evaluate_clips
 from cvg.metrics.features import FeatureCache
 from cvg.metrics.motion import SAME
 from cvg.metrics.names import figure_key
+from cvg.metrics.networks import Networks
 from cvg.metrics.scores import Protocol
 from cvg.sampling.decode import decode_frames
 from cvg.sampling.models import Models

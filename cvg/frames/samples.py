@@ -32,7 +32,7 @@ class SampledClip:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Generated clips and what they continue."""
+    """Generated clips and what they continue; those of `load_samples` are read when looked at."""
 
     frames: np.ndarray  # uint8 [n, t, h, w, 3], the real context in front
     clips: list[SampledClip]
@@ -44,12 +44,12 @@ class Samples:
     )
 
 
-def true_clips(store: FrameStore, samples: Samples) -> np.ndarray:
-    """Read the real clips that samples continue, uint8 `[n, t, h, w, 3]`."""
+def true_clips(store: FrameStore, samples: Samples, rows: slice = slice(None)) -> np.ndarray:
+    """Read the real clips that samples continue, or some of them, uint8 `[n, t, h, w, 3]`."""
     segments = {segment.id: segment for segment in store.segments("held_out")}
     length = samples.frames.shape[1]
     return np.stack(
-        [store.window(segments[clip.segment], clip.start, length) for clip in samples.clips]
+        [store.window(segments[clip.segment], clip.start, length) for clip in samples.clips[rows]]
     )
 
 
@@ -107,6 +107,6 @@ def _digest(folder: Path, header: dict[str, Any]) -> str:
 
 def _load(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable ({error}); run sample again") from error

@@ -100,20 +100,26 @@ def squared_distances(
     a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]
 ) -> Float[np.ndarray, "n m"]:
     """Give the squared distance of each row of `a` from each of `b`."""
-    return np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)[None] - 2 * a @ b.T
+    lengths_a, lengths_b = (np.einsum("nd, nd -> n", rows, rows) for rows in (a, b))
+    return lengths_a[:, None] + lengths_b[None] - 2 * (a @ b.T)
 
 
 def shuffle_frames(
-    clips: UInt8[np.ndarray, "n t h w 3"], *, seed: int
+    clips: UInt8[np.ndarray, "n t h w 3"], *, seed: int, first: int = 0
 ) -> UInt8[np.ndarray, "n t h w 3"]:
     """Put the frames of each clip into a random order, another for each clip.
 
     A metric that does not tell this from the real thing is blind to time.
+
+    Args:
+        clips: some or all of a set.
+        seed: of the order.
+        first: number of the first of them in their set.
     """
     shuffled = np.empty_like(clips)
-    for index, clip in enumerate(clips):
+    for index, clip in enumerate(clips, start=first):
         rng = np.random.default_rng(derive_seed(seed, "shuffle", index))
-        shuffled[index] = clip[rng.permutation(len(clip))]
+        shuffled[index - first] = clip[rng.permutation(len(clip))]
     return shuffled
 
 

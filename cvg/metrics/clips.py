@@ -1,6 +1,7 @@
 """Sets of clips, in memory or on disk, of which some are looked at together and never all."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol as Interface
 from typing import runtime_checkable
 
@@ -36,3 +37,24 @@ def rows_at_once(count: int, size: int | None = None) -> Iterator[slice]:
     size = size or CLIPS_AT_ONCE
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some clips of a set, in any order; they are read when they are asked for."""
+
+    clips: Clips
+    numbers: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Clips, frames, height, width, colours."""
+        return len(self.numbers), *self.clips.shape[1:]
+
+    def __len__(self) -> int:
+        """Give the number of clips."""
+        return len(self.numbers)
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        """Give some of them."""
+        return np.concatenate([self.clips[n : n + 1] for n in self.numbers[rows]])

@@ -7,8 +7,9 @@ from itertools import pairwise
 import numpy as np
 
 from cvg.frames.pixels import changes
-from cvg.metrics.evaluate import Networks, PerFrame, paired_metrics
+from cvg.metrics.measure import PerFrame, paired_metrics
 from cvg.metrics.motion import change_figures
+from cvg.metrics.networks import Networks
 from cvg.tensors import UInt8
 
 

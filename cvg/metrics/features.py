@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import torch
 from einops import rearrange, reduce
 
 from cvg.files import cache_folder, replacing_file
-from cvg.metrics.clips import Clips, rows_at_once
+from cvg.mapping.machine import computing
+from cvg.metrics.clips import CLIPS_AT_ONCE, Clips, rows_at_once
 from cvg.metrics.scores import Network
 from cvg.pretrained.catalog import I3D, LPIPS_TRUNKS
 from cvg.pretrained.i3d import MIN_FRAMES, i3d_features, load_i3d
@@ -23,7 +24,7 @@ I3D_RESIZE = "bilinear to 224x224, aspect ratio not kept, antialias where it shr
 FOLDER_VARIABLE = "CVG_FEATURES"
 FRAMES_AT_ONCE = 32
 # Raise it with every change of what a network sees or gives: features that were kept become others.
-VERSION = 1
+VERSION = 2
 
 Embed = Callable[[UInt8[np.ndarray, "n t h w 3"]], Float[np.ndarray, "n d"]]
 
@@ -39,7 +40,8 @@ class FeatureNetwork:
         min_size: that a frame must have, pixels.
         resize: what it does to frames first.
         per_frame: whether it looks at each frame alone.
-        version: of the code that embeds; another one gives other features.
+        clips_at_once: that are embedded together; another number may change the last bits.
+        version: of the code that embeds, and of the machine; another one gives other features.
     """
 
     network: Network
@@ -48,7 +50,23 @@ class FeatureNetwork:
     min_size: int = 1
     resize: str
     per_frame: bool = False
+    clips_at_once: int = CLIPS_AT_ONCE
     version: str = "1"
+
+    @property
+    def figure(self) -> str:
+        """Name the distance that rests on it."""
+        return "framefd" if self.per_frame else "fvd"
+
+    def admits(self, shape: Sequence[int]) -> bool:
+        """Say whether clips of a shape `n t h w 3` are long and large enough."""
+        return shape[1] >= self.min_frames and min(shape[2:4]) >= self.min_size
+
+    def vectors(self, features: Float[np.ndarray, "n d"], frames: int) -> Float[np.ndarray, "_ _"]:
+        """Give what distances are of: the rows of clips, or those of their frames."""
+        if not self.per_frame:
+            return features
+        return rearrange(features, "n (t c) -> (n t) c", t=frames)
 
 
 def i3d_feature_network(
@@ -74,7 +92,8 @@ def i3d_feature_network(
         embed=embed,
         min_frames=MIN_FRAMES,
         resize=I3D_RESIZE,
-        version=f"{VERSION} {torch.device(device).type}",
+        clips_at_once=batch_size,
+        version=_version(),
     )
 
 
@@ -103,8 +122,15 @@ def frame_feature_network(lpips: Lpips) -> FeatureNetwork:
         min_size=SMALLEST_SIZE,
         resize="none",
         per_frame=True,
-        version=f"{VERSION} {device.type}",
+        version=_version(),
     )
+
+
+def _version() -> str:
+    """Name all besides network and clips that shapes features; they are always float32."""
+    machine = computing()
+    traits = [machine[name] for name in ("torch", "device", "processor", "threads")]
+    return " ".join(map(str, [VERSION, *traits]))
 
 
 def features_folder() -> Path:
@@ -115,7 +141,10 @@ def features_folder() -> Path:
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Features by the content of clips, so that the same clip is embedded once.
+    """Features by the content of clips, so that clips that were seen are not embedded again.
+
+    What is kept is what was embedded together: a clip alone may get other last bits, and figures
+    must not depend on what happens to be here.
 
     Attributes:
         folder: where they are kept beyond this process; None keeps them in memory.
@@ -126,25 +155,17 @@ class FeatureCache:
     features: dict[str, np.ndarray] = field(default_factory=dict)
 
     def embed(self, network: FeatureNetwork, clips: Clips) -> Float[np.ndarray, "n d"]:
-        """Give the features of the clips; only those that were never seen are computed.
-
-        Of a network that looks at single frames, there is a row for each frame of each clip.
-        """
-        rows: list[np.ndarray] = []
-        for part in rows_at_once(len(clips)):
-            batch = clips[part]
-            keys = [_key(network, clip) for clip in batch]
-            found = [self._find(key) for key in keys]
-            new = [n for n, row in enumerate(found) if row is None]
-            if new:
-                for n, row in zip(new, network.embed(batch[new]), strict=True):
-                    self._keep(keys[n], row)
-                    found[n] = row
-            rows += [row for row in found if row is not None]
-        features = np.stack(rows)
-        if network.per_frame:
-            features = rearrange(features, "n (t c) -> (n t) c", t=clips.shape[1])
-        return features
+        """Give the features of the clips, a row a clip; only what was never seen is computed."""
+        found: list[np.ndarray] = []
+        for rows in rows_at_once(len(clips), network.clips_at_once):
+            together = clips[rows]
+            key = _key(network, together)
+            features = self._find(key)
+            if features is None:
+                features = network.embed(together)
+                self._keep(key, features)
+            found.append(features)
+        return np.concatenate(found)
 
     def _find(self, key: str) -> np.ndarray | None:
         if self.folder is None or key in self.features:
@@ -154,29 +175,29 @@ class FeatureCache:
         except (OSError, ValueError, EOFError):
             return None  # not there, or damaged: it is computed again
 
-    def _keep(self, key: str, row: np.ndarray) -> None:
+    def _keep(self, key: str, features: np.ndarray) -> None:
         """Keep features on disk, or where that cannot be, in memory."""
         if self.folder is None:
-            self.features[key] = row
+            self.features[key] = features
             return
         try:
             with replacing_file(self._path(key)) as temporary:
-                np.save(temporary, row)
+                np.save(temporary, features)
         except OSError as error:
             if not self.features:
                 sys.stderr.write(
                     f"WARNING: {self.folder}: features cannot be kept ({error.strerror}); they are "
                     f"computed again next time. {FOLDER_VARIABLE} names another folder\n"
                 )
-            self.features[key] = row
+            self.features[key] = features
 
     def _path(self, key: str) -> Path:
         assert self.folder is not None
         return self.folder / key[:2] / f"{key}.npy"
 
 
-def _key(network: FeatureNetwork, clip: np.ndarray) -> str:
-    made_by = f"{network.network} {network.resize} {network.version} {clip.shape} "
+def _key(network: FeatureNetwork, clips: np.ndarray) -> str:
+    made_by = f"{network.network} {network.resize} {network.version} {clips.shape} "
     digest = hashlib.sha256(made_by.encode())
-    digest.update(np.ascontiguousarray(clip).data)
+    digest.update(np.ascontiguousarray(clips).data)
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """Clips of anyone's model: a folder of videos, of folders of pictures, of arrays; or one array."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -136,6 +137,16 @@ def open_clips(path: Path, cut: Cut) -> NamedClips:
     if twice:
         raise UserError(f"{path}: more than one video is called {twice[0]}; rename one")
     return NamedClips(names, ClipFolder(sources, cut))
+
+
+def files_digest(paths: Iterable[Path]) -> str:
+    """Hash names, sizes and times of files, and of all files of folders; no content is read."""
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            stat = file.stat()
+            digest.update(f"{file} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def array_frames(path: Path) -> int | None:

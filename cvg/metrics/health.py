@@ -11,9 +11,9 @@ from cvg.config import CheckVqganParams
 from cvg.errors import UserError
 from cvg.files import read_json, replacing_folder, save_arrays, write_json
 from cvg.frames.store import FrameStore
-from cvg.metrics.evaluate import Networks
 from cvg.metrics.gates import Codebook, Gate, hold_against
 from cvg.metrics.names import figure_key, flat_figures
+from cvg.metrics.networks import Networks
 from cvg.metrics.reconstruction import measure_clips, measure_reconstruction
 from cvg.vqgan.model import Vqgan
 

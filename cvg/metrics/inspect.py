@@ -6,40 +6,45 @@ import numpy as np
 
 from cvg.errors import UserError
 from cvg.frames.pixels import changes
-from cvg.metrics.clips import Clips, rows_at_once
+from cvg.metrics.measure import Rows
 from cvg.metrics.motion import SAME
 
 BLACK = 2  # grey levels of 0 to 255; compression leaves noise
 STILL_SHARE = 0.5
+INSPECTED = ("brightest", "still", "hash")
 
 
-def inspect_clips(name: str, clips: Clips) -> list[str]:
-    """Look at every clip once.
+def inspect_clips(clips: np.ndarray) -> Rows:
+    """Look at clips: how bright they are, whether they stand still, and a hash of each.
+
+    Raises:
+        UserError: they are no clips of colour bytes.
+    """
+    require_clips("clips", clips)
+    hashes = [hashlib.sha256(np.ascontiguousarray(clip).data).digest() for clip in clips]
+    return {
+        "brightest": clips.max(axis=(1, 2, 3, 4)),
+        "still": np.array([len(clip) > 1 and (changes(clip) < SAME).all() for clip in clips]),
+        "hash": np.array([np.frombuffer(one, np.uint8) for one in hashes]),
+    }
+
+
+def suspicions(name: str, rows: Rows) -> list[str]:
+    """Say what is suspect.
 
     Args:
         name: of the set, for the sentences.
-        clips: uint8.
-
-    Raises:
-        UserError: it holds no clips of colour bytes.
+        rows: what `inspect_clips` saw of all its clips.
     """
-    black = still = 0
+    number = len(rows["brightest"])
+    black, still = int((rows["brightest"] <= BLACK).sum()), int(rows["still"].sum())
+    brightest = int(rows["brightest"].max())
     first_seen: dict[bytes, int] = {}
     repeated: list[tuple[int, int]] = []
-    brightest = 0
-    number = 0
-    for rows in rows_at_once(len(clips)):
-        batch = clips[rows]
-        require_clips(name, batch)
-        for clip in batch:
-            brightest = max(brightest, int(clip.max()))
-            black += int(clip.max() <= BLACK)
-            still += int(len(clip) > 1 and (changes(clip) < SAME).all())
-            digest = hashlib.sha256(np.ascontiguousarray(clip).data).digest()
-            if digest in first_seen:
-                repeated.append((first_seen[digest], number))
-            first_seen.setdefault(digest, number)
-            number += 1
+    for clip, digest in enumerate(map(bytes, rows["hash"])):
+        if digest in first_seen:
+            repeated.append((first_seen[digest], clip))
+        first_seen.setdefault(digest, clip)
     sentences = []
     if repeated:
         a, b = repeated[0]

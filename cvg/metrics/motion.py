@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvg.frames.pixels import changes
-from cvg.metrics.clips import Clips, rows_at_once
-from cvg.tensors import Float
+from cvg.tensors import Float, UInt8
 
 # Bytes of a frame that differ by less than this on average are the same picture.
 SAME = 0.5  # grey levels
@@ -30,19 +29,28 @@ class MotionComparison:
     sentence: str = ""
 
 
-def compare_motion(real: Clips, other: Clips, *, first: int) -> MotionComparison:
-    """Compare the changes that lead to the frames from number `first` on, or from the second.
+def changes_of(clips: UInt8[np.ndarray, "n t h w 3"], *, first: int) -> Float[np.ndarray, "n q"]:
+    """Give the changes that lead to the frames from number `first` on, or from the second.
 
-    Clips of one frame have no changes, and get no figures.
+    Of clips that end before, there are none.
     """
     start = max(first, 1) - 1
-    if min(real.shape[1], other.shape[1]) < start + 2:
+    return np.array([changes(clip[start:]) for clip in clips]).reshape(len(clips), -1)
+
+
+def compare_motion(
+    real: Float[np.ndarray, "n q"], other: Float[np.ndarray, "m r"]
+) -> MotionComparison:
+    """Compare changes of real clips and of others, as `changes_of` gives them.
+
+    Where there are none, there are no figures.
+    """
+    if not (real.size and other.size):
         return MotionComparison(figures={}, per_clip={})
-    true, found = (_all_changes(clips, start) for clips in (real, other))
     return MotionComparison(
-        figures=change_figures(found.ravel(), true.ravel()),
-        per_clip={"motion": found.mean(axis=1)},
-        sentence=f"mean change {found.mean():.2f} grey levels, of the real clips {true.mean():.2f}",
+        figures=change_figures(other.ravel(), real.ravel()),
+        per_clip={"motion": other.mean(axis=1)},
+        sentence=f"mean change {other.mean():.2f} grey levels, of the real clips {real.mean():.2f}",
     )
 
 
@@ -65,9 +73,3 @@ def wasserstein(a: Float[np.ndarray, "q"], b: Float[np.ndarray, "r"]) -> float:
     places = np.sort(np.concatenate([a, b]).astype(np.float64))
     shares = [np.searchsorted(np.sort(x), places[:-1], side="right") / len(x) for x in (a, b)]
     return float(np.vecdot(np.abs(shares[0] - shares[1]), np.diff(places)))
-
-
-def _all_changes(clips: Clips, start: int) -> Float[np.ndarray, "n q"]:
-    return np.array(
-        [changes(clip[start:]) for part in rows_at_once(len(clips)) for clip in clips[part]]
-    )

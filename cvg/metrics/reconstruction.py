@@ -11,17 +11,12 @@ from cvg.codes.use import code_use
 from cvg.config import CheckVqganParams
 from cvg.errors import UserError
 from cvg.frames.store import FrameStore
-from cvg.metrics.evaluate import (
-    Evaluation,
-    Networks,
-    PerFrame,
-    common_fps,
-    evaluate_sets,
-    paired_metrics,
-)
+from cvg.metrics.evaluate import Evaluation, common_fps, evaluate_sets
 from cvg.metrics.features import FeatureCache
 from cvg.metrics.flips import Flips
+from cvg.metrics.measure import PerFrame, paired_metrics
 from cvg.metrics.names import figure_key
+from cvg.metrics.networks import Networks
 from cvg.metrics.scores import Protocol
 from cvg.progress import Steps
 from cvg.segments import Windows

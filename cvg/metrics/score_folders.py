@@ -1,32 +1,29 @@
 """Scores of videos of anyone's model against real ones, with the checks that a run's own get."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cvg.errors import UserError
-from cvg.metrics.clips import Clips, rows_at_once
-from cvg.metrics.evaluate import (
-    Evaluation,
-    Networks,
-    PerFrame,
-    evaluate_sets,
-    measure_pairs,
-    paired_metrics,
-)
-from cvg.metrics.features import FeatureCache
+from cvg.mapping.machine import computing
+from cvg.metrics.clips import Chosen, Clips
+from cvg.metrics.evaluate import Evaluation, score_sets
+from cvg.metrics.features import FeatureCache, features_folder
 from cvg.metrics.folders import NamedClips
-from cvg.metrics.inspect import inspect_clips
-from cvg.metrics.intervals import interval_of_mean
-from cvg.metrics.kernel import Spread
-from cvg.metrics.names import higher_is_better
-from cvg.metrics.scores import Network, Pooling, Protocol, Score
+from cvg.metrics.inspect import INSPECTED, inspect_clips, suspicions
+from cvg.metrics.measure import Measured, Meter, Rows, joined, paired_metrics
+from cvg.metrics.networks import Networks
+from cvg.metrics.parts import Parts, write_part
+from cvg.metrics.scores import Protocol
+from cvg.metrics.several import diversity, mean_of_sets, with_pairs
 from cvg.progress import Steps
 
-MOST_PAIRS = 10  # of samples of a condition, for diversity: of 100 samples there are thousands
 SAFE_FRAMES = 10  # nine pass the network of FVD, and hang on a single step of its last pooling
+REAL, DIVERSITY = "real", "diversity"  # what is measured besides the sets of samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,57 +41,151 @@ class FolderScores:
     warnings: tuple[str, ...]
 
 
-def score_folders(
-    real: NamedClips,
-    fakes: Sequence[NamedClips],
-    *,
-    paired: bool,
-    protocol: Protocol,
-    networks: Networks,
-    cache: FeatureCache,
-) -> FolderScores:
-    """Score generated clips.
+class FolderScorer:
+    """Scores generated clips, in this process or in parts.
 
-    Args:
-        real: clips.
-        fakes: of each condition one sample in each; the usual case is one set.
-        paired: whether generated clips continue the real ones of the same names.
-        protocol: how the clips were chosen.
-        networks: from `load_networks`.
-        cache: of features.
-
-    Raises:
-        UserError: the clips do not fit each other.
+    Attributes:
+        networks: by which they are scored.
+        inputs: the hashes of all that is read.
+        sizes: clips of each part.
     """
+
+    def __init__(
+        self,
+        real: NamedClips,
+        fakes: Sequence[NamedClips],
+        *,
+        paired: bool,
+        protocol: Protocol,
+        networks: Networks,
+        hashes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Look at what is to be scored.
+
+        Args:
+            real: clips.
+            fakes: of each condition one sample in each; the usual case is one set.
+            paired: whether generated clips continue the real ones of the same names.
+            protocol: how the clips were chosen.
+            networks: from `load_networks`.
+            hashes: of what is read, besides the networks.
+
+        Raises:
+            UserError: the clips do not fit each other.
+        """
+        _check(real, fakes, paired=paired)
+        if len(fakes[0].names) != len(real.names):
+            protocol = replace(protocol, generated=len(fakes[0].names))
+        self.networks, self.inputs = networks, {**networks.hashes(), **(hashes or {})}
+        self._real, self._paired, self._protocol = real, paired, protocol
+        self._meter = Meter(
+            networks=networks,
+            cache=FeatureCache(features_folder()),
+            context_frames=protocol.context_frames,
+            more=inspect_clips,
+        )
+        self._metrics, self._absent = paired_metrics(networks, size=min(real.clips.shape[2:4]))
+        self._sets = {
+            f"set {number}": Chosen(fake.clips, _order(fake, real.names if paired else None))
+            for number, fake in enumerate(fakes, start=1)
+        }
+        counts = {REAL: len(real.names)}
+        counts |= {name: len(clips) for name, clips in self._sets.items()}
+        if paired and len(fakes) > 1 and any(name.startswith("lpips") for name in self._metrics):
+            counts[DIVERSITY] = len(real.names)
+        self._counts, self._parts = counts, Parts(counts)
+        self.sizes = self._parts.sizes
+
+    def machine(self) -> dict[str, Any]:
+        """Give what of this machine shapes figures."""
+        return computing()
+
+    def make(self, number: int, folder: Path, *, advance: Callable[[int], None]) -> None:
+        """Write what is measured of the clips of a part into `folder`."""
+        name, rows = self._parts[number]
+        write_part(folder, self._measure(name, rows))
+        advance(self.sizes[number])
+
+    def join(self, parts: Sequence[Path]) -> FolderScores:
+        """Give the figures from the folders of all parts, in order; one set is read at a time."""
+        return self._pool(partial(self._parts.read, folders=parts))
+
+    def score(self) -> FolderScores:
+        """Measure everything here, and give the figures."""
+        with Steps("evaluate", total=sum(self.sizes)) as steps:
+
+            def measured(name: str) -> Rows:
+                found = []
+                for rows in self._parts.of(name):
+                    found.append(self._measure(name, rows))
+                    steps.advance(rows.stop - rows.start, note=name)
+                return joined(found)
+
+            return self._pool(measured)
+
+    def _measure(self, name: str, rows: slice) -> Rows:
+        numbers = tuple(range(rows.start, rows.stop))
+        real = Chosen(self._real.clips, numbers)
+        if name == REAL:
+            return self._meter.measure(real).rows
+        if name == DIVERSITY:
+            samples = [Chosen(clips, numbers) for clips in self._sets.values()]
+            context = self._protocol.context_frames
+            return diversity(samples, self._metrics, context_frames=context)
+        clips = Chosen(self._sets[name], numbers)
+        return self._meter.measure(clips, real=real if self._paired else None).rows
+
+    def _pool(self, read: Callable[[str], Rows]) -> FolderScores:
+        """Give the figures, where `read` gives what was measured of a set."""
+        real = Measured(shape=self._real.clips.shape, rows=read(REAL))
+        warnings = suspicions("real clips", real.rows)
+        sets, pairs = [], []
+        for name, clips in self._sets.items():
+            found = Measured(shape=clips.shape, rows=read(name))
+            sets.append(score_sets(real, found, protocol=self._protocol, networks=self.networks))
+            pairs.append(found.pairs(self._metrics) if self._paired else {})
+            warnings += self._suspicions(name, found.rows)
+        scored = sets[0] if len(sets) == 1 else mean_of_sets(sets, self._protocol)
+        if self._paired:
+            between = read(DIVERSITY) if DIVERSITY in self._counts else {}
+            scored = with_pairs(
+                scored, pairs, between, metrics=self._metrics, protocol=self._protocol
+            )
+            scored = replace(scored, absent=(*self._absent, *scored.absent))
+        else:
+            scored = replace(scored, per_clip={})  # nobody has the same clips to compare with
+        if self._protocol.frames < SAFE_FRAMES:
+            warnings.append(
+                f"clips of {self._protocol.frames} frames: FVD is known from {SAFE_FRAMES} on"
+            )
+        return FolderScores(evaluation=scored, names=self._real.names, warnings=tuple(warnings))
+
+    def _suspicions(self, name: str, rows: Rows) -> list[str]:
+        clips, found = self._sets[name], dict(rows)
+        for look in INSPECTED:  # Sentences number clips as their folder does.
+            found[look] = np.empty_like(rows[look])
+            found[look][list(clips.numbers)] = rows[look]
+        told = "generated clips" if len(self._sets) == 1 else f"generated clips, {name}"
+        sentences = suspicions(told, found)
+        if len(clips) != len(self._real.names):
+            sentences.append(
+                f"{len(self._real.names)} real clips against {len(clips)}: a Frechet distance "
+                "grows as clips get fewer, so give both sides as many"
+            )
+        return sentences
+
+
+def _check(real: NamedClips, fakes: Sequence[NamedClips], *, paired: bool) -> None:
     for fake in fakes:
-        _check(real, fake, paired=paired)
+        _check_set(real, fake, paired=paired)
         if len(fake.names) != len(fakes[0].names):
             raise UserError(
                 f"sets of samples hold {len(fakes[0].names)} and {len(fake.names)} clips; expected "
                 "as many in each --fake, one sample of each condition"
             )
-    if len(fakes[0].names) != len(real.names):
-        protocol = replace(protocol, generated=len(fakes[0].names))
-    warnings = list(_warnings(real, fakes, frames=protocol.frames))
-    with Steps("evaluate", total=len(fakes) + paired) as progress:
-        sets = []
-        for fake in fakes:
-            clips = _by_names(fake, real.names) if paired else fake.clips
-            sets.append(
-                evaluate_sets(real.clips, clips, protocol=protocol, networks=networks, cache=cache)
-            )
-            progress.advance(note="sets")
-        found = sets[0] if len(sets) == 1 else _mean_of_sets(sets, protocol)
-        if paired:
-            samples = [_by_names(fake, real.names) for fake in fakes]
-            found = _with_pairs(found, real, samples, protocol=protocol, networks=networks)
-            progress.advance(note="pairs")
-        else:
-            found = replace(found, per_clip={})  # nobody has the same clips to compare with
-    return FolderScores(evaluation=found, names=real.names, warnings=tuple(warnings))
 
 
-def _check(real: NamedClips, fake: NamedClips, *, paired: bool) -> None:
+def _check_set(real: NamedClips, fake: NamedClips, *, paired: bool) -> None:
     if real.clips.shape[1:] != fake.clips.shape[1:]:
         raise UserError(
             f"real clips are {_told(real.clips)}, generated ones {_told(fake.clips)}; bring both "
@@ -108,144 +199,12 @@ def _check(real: NamedClips, fake: NamedClips, *, paired: bool) -> None:
         )
 
 
-def _warnings(real: NamedClips, fakes: Sequence[NamedClips], *, frames: int) -> Iterator[str]:
-    yield from inspect_clips("real clips", real.clips)
-    for number, fake in enumerate(fakes, start=1):
-        name = "generated clips" if len(fakes) == 1 else f"generated clips, set {number}"
-        yield from inspect_clips(name, fake.clips)
-        if len(fake.names) != len(real.names):
-            yield (
-                f"{len(real.names)} real clips against {len(fake.names)}: a Frechet distance grows "
-                "as clips get fewer, so give both sides as many"
-            )
-    if frames < SAFE_FRAMES:
-        yield f"clips of {frames} frames: FVD is known from {SAFE_FRAMES} on"
-
-
 def _told(clips: Clips) -> str:
     _, frames, height, width, _ = clips.shape
     return f"{frames} frames of {width} x {height} pixels"
 
 
-@dataclass(frozen=True)
-class _Reordered:
-    """Clips in another order."""
-
-    clips: Clips
-    order: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return len(self.order), *self.clips.shape[1:]
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, rows: slice, /) -> np.ndarray:
-        return np.concatenate([self.clips[n : n + 1] for n in self.order[rows]])
-
-
-def _by_names(clips: NamedClips, names: Sequence[str]) -> Clips:
-    if clips.names == tuple(names):
-        return clips.clips
+def _order(clips: NamedClips, names: Sequence[str] | None) -> tuple[int, ...]:
+    """Give the numbers of clips in the order of their names; None keeps their own."""
     places = {name: number for number, name in enumerate(clips.names)}
-    return _Reordered(clips.clips, tuple(places[name] for name in names))
-
-
-def _mean_of_sets(sets: Sequence[Evaluation], protocol: Protocol) -> Evaluation:
-    """Give means over sets of one sample each; how they vary is the valid spread of a distance."""
-    scores = {}
-    for name, score in sets[0].scores.items():
-        values = [one.scores[name].value for one in sets]
-        scores[name] = replace(
-            score,
-            value=float(np.mean(values)),
-            pooling="mean",
-            protocol=protocol,
-            spread=Spread(
-                deviation=float(np.std(values, ddof=1)),
-                repeats=len(values),
-                of="sample sets",
-            ),
-            notes=(),  # they were of the first set
-        )
-    return replace(sets[0], scores=scores, per_clip={})
-
-
-def _with_pairs(
-    found: Evaluation,
-    real: NamedClips,
-    samples: Sequence[Clips],
-    *,
-    protocol: Protocol,
-    networks: Networks,
-) -> Evaluation:
-    """Add the figures of pairs, over several samples their mean and their best, and diversity."""
-    metrics, absent = paired_metrics(networks, size=min(real.clips.shape[2:4]))
-    context = protocol.context_frames
-    values = [
-        measure_pairs(real.clips, clips, metrics, context_frames=context) for clips in samples
-    ]
-    scores: dict[str, Score] = {}
-    per_clip: dict[str, np.ndarray] = {}
-
-    def add(name: str, of_clips: np.ndarray, pooling: Pooling, network: Network | None) -> None:
-        scores[name] = Score(
-            metric=name,
-            value=float(of_clips.mean()),
-            interval=interval_of_mean(of_clips, seed=protocol.seed),
-            protocol=protocol,
-            scored_frames="predicted",
-            pooling=pooling,
-            network=network,
-        )
-        per_clip[name] = of_clips
-
-    for name, (_, network) in metrics.items():
-        stacked = np.stack([one[name].mean(axis=1) for one in values])
-        add(name, stacked.mean(axis=0), "one" if len(samples) == 1 else "mean", network)
-        if len(samples) > 1:
-            best = stacked.max(axis=0) if higher_is_better(name) else stacked.min(axis=0)
-            add(f"{name}_best_of_{len(samples)}", best, "best", network)
-    if len(samples) > 1:
-        for name, of_clips in diversity(samples, metrics, context_frames=context).items():
-            add(name, of_clips, "mean", metrics[name.removeprefix("diversity_")][1])
-    horizon = {
-        name: np.mean([one[name].mean(axis=0) for one in values], axis=0).tolist()
-        for name in metrics
-    }
-    return Evaluation(
-        scores=scores | found.scores,
-        horizon=horizon,
-        per_clip=per_clip | found.per_clip,
-        absent=(*absent, *found.absent),
-    )
-
-
-def diversity(
-    samples: Sequence[Clips],
-    metrics: Mapping[str, tuple[PerFrame, Network | None]],
-    *,
-    context_frames: int,
-) -> dict[str, np.ndarray]:
-    """Give how far samples of one condition are from each other: LPIPS over pairs of samples.
-
-    Args:
-        samples: at least two sets of the same conditions in the same order.
-        metrics: of pairs of frames; those of LPIPS are used.
-        context_frames: which are the same in all, and left out.
-
-    Returns:
-        `diversity_NAME` of each condition, a mean over frames and over evenly chosen pairs,
-        `MOST_PAIRS` at most; 0: all samples are alike.
-    """
-    pairs = list(combinations(range(len(samples)), 2))
-    pairs = pairs[:: -(-len(pairs) // MOST_PAIRS)]
-    chosen = {name: metric for name, (metric, _) in metrics.items() if name.startswith("lpips")}
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in chosen}
-    for part in rows_at_once(len(samples[0])):
-        futures = [clips[part][:, context_frames:] for clips in samples]
-        for name, metric in chosen.items():
-            distances = [metric(futures[a], futures[b]).mean(axis=1) for a, b in pairs]
-            rows[name].append(np.mean(distances, axis=0))
-    return {f"diversity_{name}": np.concatenate(parts) for name, parts in rows.items()}
+    return tuple(places[name] for name in names or clips.names)

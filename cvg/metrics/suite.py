@@ -5,23 +5,15 @@ The nested names are what others rely on (`dvc metrics show`, scripts, the repor
 absent, never 0 and never null.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cvg.critic.store import TrainedCritic
 from cvg.frames.samples import Samples
-from cvg.frames.store import FrameStore
-from cvg.metrics.candidates import Candidates, gather_candidates
-from cvg.metrics.evaluate import Evaluation, Networks, common_fps, evaluate_candidates
+from cvg.metrics.evaluate import Evaluation
 from cvg.metrics.names import figure_key
-from cvg.metrics.of_run import FiguresOfRun
-from cvg.metrics.scores import Protocol
-from cvg.vqgan.model import Vqgan
-
-CLIPS_SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,46 +28,22 @@ class Suite:
     absent: list[str]  # a sentence for each figure that is left out
 
 
-def run_suite(
-    store: FrameStore,
+def suite_of(
+    evaluations: Mapping[str, Evaluation],
     samples: Samples,
-    vqgan: Vqgan,
-    networks: Networks,
     *,
-    critic: TrainedCritic | None = None,
-    seed: int,
+    pictures: dict[str, np.ndarray],
+    absent: Iterable[str],
 ) -> Suite:
-    """Score the samples of a run beside its baselines and controls.
+    """Put the figures of all candidates in order.
 
     Args:
-        store: of real frames.
+        evaluations: by the names of the candidates.
         samples: of the run.
-        vqgan: on its device.
-        networks: from `load_networks`.
-        critic: of the run, on the same device; without one its figure is left out.
-        seed: of the run.
+        pictures: clips to look at.
+        absent: sentences for what is left out, besides those of the evaluations.
     """
-    device = next(vqgan.parameters()).device
-    candidates = gather_candidates(store, samples, vqgan, seed=seed, device=device)
-    protocol = _protocol(store, samples, seed=seed)
-    evaluations = evaluate_candidates(
-        candidates.real,
-        paired=candidates.paired,
-        unpaired=candidates.unpaired,
-        protocol=protocol,
-        networks=networks,
-        videos=[clip.video for clip in samples.clips],
-    )
-    more = FiguresOfRun(candidates.real, samples.clips, protocol)
-    more.add_copying(evaluations, candidates.paired, store)
-    more.add_captions(evaluations, candidates.paired)
-    if critic is not None:
-        more.add_critic(evaluations, candidates.paired, critic, vqgan)
-    absent = [
-        *networks.missing,
-        *more.absent,
-        *(text for e in evaluations.values() for text in e.absent),
-    ]
+    absent = [*absent, *(text for e in evaluations.values() for text in e.absent)]
     return Suite(
         figures=_nest(evaluations),
         scores=[
@@ -85,21 +53,8 @@ def run_suite(
         ],
         horizon=list(_horizon_rows(evaluations)),
         clips=_clip_rows(samples, evaluations["sample"]),
-        pictures=_pictures(candidates),
+        pictures=pictures,
         absent=list(dict.fromkeys(absent)),
-    )
-
-
-def _protocol(store: FrameStore, samples: Samples, *, seed: int) -> Protocol:
-    return Protocol(
-        split="held_out",
-        clips=len(samples.clips),
-        frames=samples.frames.shape[1] - samples.goal,
-        goal=samples.goal,
-        context_frames=samples.context_frames,
-        size=samples.frames.shape[2],
-        fps=common_fps(store.segments("held_out")),
-        seed=seed,
     )
 
 
@@ -136,15 +91,3 @@ def _clip_rows(samples: Samples, evaluation: Evaluation) -> list[dict[str, Any]]
         }
         for number, clip in enumerate(samples.clips)
     ]
-
-
-def _pictures(candidates: Candidates) -> dict[str, np.ndarray]:
-    # Evenly spread, not chosen: neither the best nor the worst.
-    count = min(CLIPS_SHOWN, len(candidates.real))
-    chosen = [(2 * i + 1) * len(candidates.real) // (2 * count) for i in range(count)]
-    clips = {"truth": candidates.real} | {
-        name.rpartition(".")[2]: clips for name, clips in candidates.paired.items()
-    }
-    return {"chosen": np.array(chosen)} | {
-        f"clips.{name}": np.ascontiguousarray(array[chosen]) for name, array in clips.items()
-    }

@@ -64,6 +64,13 @@ def test_several_processes_give_the_bytes_of_one(whole, words, expected, left_ov
     assert left_over(work) == []
 
 
+def test_several_processes_score_samples_as_one_does(whole, left_over, tmp_path):
+    work = whole.copy(tmp_path / "work", without="evaluate")
+    assert start(whole.stages["evaluate"].words, "--workers", "2", folder=work).wait() == 0
+    assert whole.outputs(work, "evaluate") == whole.outputs(whole.folder, "evaluate")
+    assert left_over(work) == []
+
+
 def test_children_end_with_a_parent_that_is_killed(whole, words, expected, left_over, tmp_path):
     work = whole.copy(tmp_path / "work", without="tokenize")
     process = start(words, "--workers", "2", folder=work)

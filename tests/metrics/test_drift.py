@@ -5,7 +5,7 @@ import pytest
 
 from cvg.frames.pixels import changes
 from cvg.metrics.drift import measure_drift
-from cvg.metrics.evaluate import Networks
+from cvg.metrics.networks import Networks
 
 SIZE = 16
 

@@ -8,15 +8,11 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from cvg.metrics.baselines import repeat_last, shuffle_frames
-from cvg.metrics.evaluate import (
-    Networks,
-    evaluate_candidates,
-    evaluate_clips,
-    evaluate_sets,
-    load_networks,
-)
-from cvg.metrics.features import FeatureCache, FeatureNetwork
+from cvg.metrics.evaluate import evaluate_clips, evaluate_sets
+from cvg.metrics.features import FeatureCache, FeatureNetwork, frame_feature_network
 from cvg.metrics.frechet import frechet_distance
+from cvg.metrics.measure import Meter, joined
+from cvg.metrics.networks import Networks, load_networks
 from cvg.metrics.perceptual import lpips_distance
 from cvg.metrics.pixels import psnr
 from cvg.metrics.scores import Network
@@ -111,25 +107,43 @@ def test_the_frechet_distance_sees_the_context_too(real_clips, protocol, toy_net
 
 def test_the_real_clips_are_embedded_once_for_all_candidates(real_clips, protocol, toy_network):
     network, calls = toy_network
-    results = evaluate_candidates(
-        real_clips,
-        paired={
-            "sample": noisy(real_clips, 5),
-            "baseline": repeat_last(real_clips, context_frames=3),
-        },
-        unpaired={"shuffled": shuffle_frames(real_clips, seed=0), "other": real_clips[:3]},
-        protocol=protocol,
-        networks=Networks(features=network),
-        videos=["a", "a", "b", "b"],
-    )
-    assert calls == [4, 4, 4, 4]  # of "other" every clip was seen
+    shared = {
+        "protocol": protocol,
+        "networks": Networks(features=network),
+        "cache": FeatureCache(),
+    }
+    results = [
+        evaluate_clips(real_clips, noisy(real_clips, 5), **shared),
+        evaluate_clips(real_clips, repeat_last(real_clips, context_frames=3), **shared),
+        evaluate_sets(real_clips, shuffle_frames(real_clips, seed=0), **shared),
+        evaluate_sets(real_clips, real_clips[:3], **shared),
+    ]
+    assert calls == [4, 4, 4, 4, 3]
     sets = {"fvd_toy", "kvd_toy", "motion_distance", "repeated"}
-    assert set(results["sample"].scores) == {"psnr", "ssim"} | sets
-    assert set(results["shuffled"].scores) == sets
-    assert any(
-        "4 real clips against 3" in note for note in results["other"].scores["fvd_toy"].notes
-    )
-    json.dumps([score.to_dict() for result in results.values() for score in result.scores.values()])
+    assert set(results[0].scores) == {"psnr", "ssim"} | sets
+    assert set(results[2].scores) == sets
+    assert any("4 real clips against 3" in note for note in results[3].scores["fvd_toy"].notes)
+    json.dumps([score.to_dict() for result in results for score in result.scores.values()])
+
+
+@pytest.mark.weights
+def test_measurements_of_some_clips_and_of_others_are_those_of_all(real_clips, alex, i3d_network):
+    """To the bit, where the cut is between clips that are embedded together."""
+    real = np.concatenate([real_clips, noisy(real_clips, 3), noisy(real_clips, 6)])
+    clips = noisy(real, 10)
+    frames = frame_feature_network(alex)
+    networks = Networks(lpips=alex, features=i3d_network, frames=frames)
+
+    def measured(rows):
+        meter = Meter(networks=networks, cache=FeatureCache(), context_frames=3)
+        return meter.measure(clips[rows], real=real[rows]).rows
+
+    whole = measured(slice(12))
+    parted = joined([measured(slice(8)), measured(slice(8, 12))])
+    names = {"changes", "features.fvd", "features.framefd"}
+    assert set(whole) == names | {"pairs.psnr", "pairs.ssim", "pairs.lpips_alex"}
+    for name, values in whole.items():
+        assert np.array_equal(values, parted[name]), name
 
 
 def test_figures_that_the_clips_do_not_admit_are_left_out_with_a_sentence(protocol, toy_network):
@@ -211,22 +225,22 @@ def test_fvd_grows_with_damage_and_sees_compression_and_frozen_motion(
     real_clips, i3d_network, protocol
 ):
     real_clips = real_clips[::2]
-    results = evaluate_candidates(
-        real_clips,
-        paired={},
-        unpaired={
-            "same": real_clips.copy(),
-            "noise 5": noisy(real_clips, 5),
-            "noise 25": noisy(real_clips, 25),
-            "blur 1": blurred(real_clips, 1),
-            "blur 3": blurred(real_clips, 3),
-            "mp4": compressed(real_clips),
-            "frozen": repeat_last(real_clips, context_frames=1),
-        },
-        protocol=protocol,
-        networks=Networks(features=i3d_network),
-    )
-    fvd = {name: result.scores["fvd"].value for name, result in results.items()}
+    others = {
+        "same": real_clips.copy(),
+        "noise 5": noisy(real_clips, 5),
+        "noise 25": noisy(real_clips, 25),
+        "blur 1": blurred(real_clips, 1),
+        "blur 3": blurred(real_clips, 3),
+        "mp4": compressed(real_clips),
+        "frozen": repeat_last(real_clips, context_frames=1),
+    }
+    cache, networks = FeatureCache(), Networks(features=i3d_network)
+    fvd = {
+        name: evaluate_sets(real_clips, clips, protocol=protocol, networks=networks, cache=cache)
+        .scores["fvd"]
+        .value
+        for name, clips in others.items()
+    }
     assert fvd["same"] < 1e-6
     assert 1 < fvd["noise 5"] < fvd["noise 25"]
     assert 1 < fvd["blur 1"] < fvd["blur 3"]

@@ -7,6 +7,7 @@ import pytest
 
 from cvg.metrics.features import FeatureCache, FeatureNetwork, frame_feature_network
 from cvg.metrics.scores import Network
+from cvg.pretrained.lpips import untrained_lpips
 
 
 @pytest.fixture
@@ -31,23 +32,43 @@ def make():
             min_frames=1,
             resize="none",
             per_frame=per_frame,
+            clips_at_once=4,
         )
         return network, asked
 
     return make
 
 
-def test_a_clip_is_embedded_once_whatever_set_it_is_in(make, clips):
+def test_what_was_embedded_together_is_embedded_once_whatever_set_it_is_in(make, clips):
     network, asked = make()
     cache = FeatureCache()
     whole = cache.embed(network, clips)
+    assert asked == [4] * 5
+    some = cache.embed(network, np.concatenate([clips[8:16], clips[:4]]))
+    assert (some == np.concatenate([whole[8:16], whole[:4]])).all()
     assert sum(asked) == 20
-    some = cache.embed(network, clips[5:15][::-1])
-    assert sum(asked) == 20
-    assert (some == whole[5:15][::-1]).all()
     clips[7, 2, 0, 0, 0] += 1
     cache.embed(network, clips)
-    assert sum(asked) == 21
+    assert asked == [4] * 6
+
+
+def test_features_are_those_of_an_empty_folder_whatever_was_seen_before(make, clips, tmp_path):
+    """Of a network whose last bits depend on what is embedded together, as true ones do."""
+    network, _ = make()
+    together = replace(network, embed=lambda some: network.embed(some) + len(some) + some.mean())
+    expected = FeatureCache(tmp_path / "empty").embed(together, clips)
+    seen = FeatureCache(tmp_path / "seen")
+    for some in (clips[:3], clips[5:6], clips[::-1], clips[4:12]):
+        seen.embed(together, some)
+    assert (seen.embed(together, clips) == expected).all()
+
+
+def test_features_of_another_machine_are_not_taken(monkeypatch):
+    lpips = untrained_lpips("alex")
+    here = frame_feature_network(lpips).version
+    assert frame_feature_network(lpips).version == here
+    monkeypatch.setattr("cvg.training.runtime._processor", lambda _: "another")
+    assert frame_feature_network(lpips).version != here
 
 
 def test_the_next_process_finds_them_on_disk(make, clips, tmp_path):
@@ -96,7 +117,8 @@ def test_what_is_on_disk_is_not_kept_in_memory(make, clips, tmp_path):
 
 
 def test_networks_of_frames_give_a_row_a_frame(make, clips):
-    rows = FeatureCache().embed(make(per_frame=True)[0], clips)
+    network, _ = make(per_frame=True)
+    rows = network.vectors(FeatureCache().embed(network, clips), frames=3)
     assert rows.shape == (60, 1)
     assert rows[3 * 7 + 2, 0] == pytest.approx(clips[7, 2].mean(), rel=1e-5)
 
@@ -104,7 +126,7 @@ def test_networks_of_frames_give_a_row_a_frame(make, clips):
 @pytest.mark.weights
 def test_features_of_a_frame_are_those_of_the_trunk(alex, real_clips):
     network = frame_feature_network(alex)
-    rows = FeatureCache().embed(network, real_clips)
+    rows = network.vectors(FeatureCache().embed(network, real_clips), frames=9)
     assert rows.shape == (36, 256)
     import torch
     import torchvision

@@ -10,10 +10,10 @@ from safetensors.numpy import load_file
 
 from cvg.errors import UserError
 from cvg.files import write_json
-from cvg.metrics.evaluate import Networks
 from cvg.metrics.features import FeatureNetwork
 from cvg.metrics.health import check_health, read_health, write_health
 from cvg.metrics.names import flat_figures
+from cvg.metrics.networks import Networks
 from cvg.metrics.scores import Network
 
 CPU = torch.device("cpu")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from cvg.metrics.motion import compare_motion, wasserstein
+from cvg.metrics.motion import changes_of, compare_motion, wasserstein
 
 
 def clip(*levels):
@@ -15,7 +15,7 @@ def clip(*levels):
 def test_figures_by_hand():
     real = np.stack([clip(0, 1, 3, 6), clip(0, 2, 4, 4)])  # changes from frame 2 on: 2 3, 2 0
     other = np.stack([clip(9, 9, 9, 19), clip(0, 5, 5, 5)])  # 0 10, 0 0
-    found = compare_motion(real, other, first=2)
+    found = compare_motion(changes_of(real, first=2), changes_of(other, first=2))
     assert found.figures["repeated"] == 0.75
     # Sorted, 0 0 0 10 against 0 2 2 3: moved by 0, 2, 2, 7.
     assert found.figures["motion_distance"] == pytest.approx(11 / 4)
@@ -25,13 +25,16 @@ def test_figures_by_hand():
 
 def test_without_context_all_changes_count():
     real = np.stack([clip(0, 1, 3), clip(0, 2, 4)])
-    found = compare_motion(real, real, first=0)
+    steps = changes_of(real, first=0)
+    found = compare_motion(steps, steps)
     assert found.figures == {"motion_distance": 0.0, "repeated": 0.0}
     assert found.per_clip["motion"].tolist() == [1.5, 2]
 
 
 def test_a_single_frame_has_no_motion():
-    assert compare_motion(clip(1)[None], clip(1)[None], first=0).figures == {}
+    steps = changes_of(clip(1)[None], first=0)
+    assert steps.shape == (1, 0)
+    assert compare_motion(steps, steps).figures == {}
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -9,9 +9,9 @@ from cvg.errors import UserError
 from cvg.frames.store import FrameStore
 from cvg.frames.writer import FrameWriter
 from cvg.metrics import reconstruction
-from cvg.metrics.evaluate import Networks
 from cvg.metrics.features import FeatureNetwork
 from cvg.metrics.frechet import frechet_distance
+from cvg.metrics.networks import Networks
 from cvg.metrics.pixels import ssim
 from cvg.metrics.reconstruction import measure_clips, measure_reconstruction
 from cvg.metrics.scores import Network

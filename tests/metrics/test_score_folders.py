@@ -7,13 +7,15 @@ import pytest
 
 from cvg.errors import UserError
 from cvg.metrics.compare import compare_scores, read_scores
-from cvg.metrics.evaluate import Networks, evaluate_clips
+from cvg.metrics.evaluate import evaluate_clips
 from cvg.metrics.features import FeatureCache, FeatureNetwork
 from cvg.metrics.folders import NamedClips
+from cvg.metrics.networks import Networks
 from cvg.metrics.pixels import psnr
 from cvg.metrics.record import write_folder_scores
-from cvg.metrics.score_folders import diversity, score_folders
+from cvg.metrics.score_folders import FolderScorer
 from cvg.metrics.scores import Network, Protocol
+from cvg.metrics.several import diversity
 
 CLIPS, FRAMES, CONTEXT = 12, 10, 2
 NAMES = tuple(f"clip{n:02}" for n in range(CLIPS))
@@ -56,9 +58,13 @@ def spoil(real):
     return spoil
 
 
+def scorer(real, fakes, protocol, **more):
+    given = {"paired": True, "networks": NETWORKS} | more
+    return FolderScorer(real, fakes, protocol=protocol, **given)
+
+
 def scored(real, fakes, protocol, **more):
-    given = {"paired": True, "networks": NETWORKS, "cache": FeatureCache()} | more
-    return score_folders(real, fakes, protocol=protocol, **given)
+    return scorer(real, fakes, protocol, **more).score()
 
 
 def values(found):
@@ -170,6 +176,49 @@ def test_nine_frames_are_warned_of(real, spoil, protocol):
     nine = [NamedClips(NAMES, clips.clips[:, :9]) for clips in (real, spoil(1))]
     found = scored(nine[0], nine[1:], replace(protocol, frames=9))
     assert any("clips of 9 frames" in sentence for sentence in found.warnings)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("count", [1, 3])
+def test_parts_give_the_bytes_of_one_process(
+    real, spoil, protocol, toys, tmp_path, monkeypatch, paired, count
+):
+    monkeypatch.setattr("cvg.metrics.parts.FEWEST_CLIPS", 8)
+    fakes = [spoil(seed) for seed in range(count)]
+    fakes[0].clips[5] = fakes[0].clips[2]
+    order = np.random.default_rng(5).permutation(CLIPS)
+    fakes[-1] = NamedClips(tuple(NAMES[n] for n in order), fakes[-1].clips[order])
+    write_folder_scores(tmp_path / "one", scored(real, fakes, protocol, paired=paired))
+    work = scorer(real, fakes, protocol, paired=paired)
+    assert work.sizes == [8, 4] * (1 + count)
+    parts = toys.made(work, tmp_path)
+    write_folder_scores(tmp_path / "parts", work.join(parts))
+    one, joined = ([*(tmp_path / name).iterdir()] for name in ("one", "parts"))
+    assert {path.name: path.read_bytes() for path in one} == {
+        path.name: path.read_bytes() for path in joined
+    }
+
+
+def test_repeated_clips_are_numbered_as_in_their_folder(real, spoil, protocol):
+    fake = spoil(1)
+    clips = fake.clips[::-1].copy()
+    clips[9] = clips[4]
+    mixed = NamedClips(NAMES[::-1], clips)
+    (sentence,) = scored(real, [mixed], protocol).warnings
+    assert "(clip 10 is clip 5)" in sentence
+
+
+@pytest.mark.weights
+def test_diversity_is_measured_in_parts_too(real, spoil, protocol, toys, alex, tmp_path):
+    clips = [NamedClips(NAMES, one.clips.repeat(2, 2).repeat(2, 3)) for one in (real, spoil(1))]
+    networks = Networks(lpips=alex)
+    given = {"networks": networks, "paired": True}
+    fakes = [clips[1], NamedClips(NAMES, clips[1].clips[:, :, ::-1].copy())]
+    work = scorer(clips[0], fakes, protocol, **given)
+    assert work.sizes == [CLIPS] * 4
+    found = values(work.join(toys.made(work, tmp_path)))
+    assert found == values(scored(clips[0], fakes, protocol, **given))
+    assert found["diversity_lpips_alex"] > 0
 
 
 @pytest.fixture

@@ -12,16 +12,23 @@ from cvg.files import replacing_folder
 from cvg.frames.samples import SampledClip, Samples, load_samples, save_samples, true_clips
 from cvg.frames.store import FrameStore
 from cvg.frames.writer import FrameWriter
-from cvg.metrics.candidates import gather_candidates
-from cvg.metrics.evaluate import Networks
+from cvg.metrics.candidates import REAL, RECONSTRUCTION, Candidates
+from cvg.metrics.clips import rows_at_once
+from cvg.metrics.evaluator import Evaluator, Judges
 from cvg.metrics.names import flat_figures
+from cvg.metrics.networks import Networks
 from cvg.metrics.record import write_suite
-from cvg.metrics.suite import run_suite
 from cvg.segments import Segment
-from cvg.vqgan.reconstruct import reconstruct
 
 SIZE, FRAMES, CONTEXT = 16, 6, 2
 CPU = torch.device("cpu")
+NONE = Networks()
+UNPAIRED = (
+    "control.real_vs_real",
+    "control.shuffled",
+    "control.reversed",
+    "control.frozen",
+)
 
 
 def segment(number, split, first, count):
@@ -86,8 +93,36 @@ def samples(store):
 
 
 @pytest.fixture
-def suite(store, samples, vqgan):
-    return run_suite(store, samples, vqgan, Networks(missing=("fvd: no",)), seed=0)
+def run_suite(store, vqgan, toys, tmp_path_factory):
+    """Scores samples, by parts that are made one after the other."""
+
+    def run_suite(samples, *, networks=NONE, critic=None):
+        judges = Judges(vqgan=vqgan, networks=networks, critic=critic)
+        evaluator = Evaluator(store, samples, judges, seed=0)
+        return evaluator.join(toys.made(evaluator, tmp_path_factory.mktemp("parts")))
+
+    return run_suite
+
+
+@pytest.fixture
+def sets(store, vqgan):
+    """Gives all clips of all sets by name, made at once or `at_once` of them."""
+
+    def sets(samples, at_once=None):
+        candidates = Candidates(store, samples, vqgan, seed=0)
+        return candidates, {
+            name: np.concatenate(
+                [candidates.clips(name, rows) for rows in rows_at_once(count, at_once or count)]
+            )
+            for name, count in candidates.counts.items()
+        }
+
+    return sets
+
+
+@pytest.fixture
+def suite(run_suite, samples):
+    return run_suite(samples, networks=Networks(missing=("fvd: no",)))
 
 
 def test_true_clips_are_the_windows_that_samples_continue(store, samples):
@@ -95,45 +130,69 @@ def test_true_clips_are_the_windows_that_samples_continue(store, samples):
     assert (true_clips(store, samples)[2] == store.window(held_out, 6, FRAMES)).all()
 
 
-def test_every_candidate_has_the_real_context_in_front(store, samples, vqgan):
-    candidates = gather_candidates(store, samples, vqgan, seed=0, device=CPU)
-    for name, clips in candidates.paired.items():
-        assert clips.shape == candidates.real.shape, name
-        assert (clips[:, :CONTEXT] == candidates.real[:, :CONTEXT]).all(), name
-        assert (clips[:, CONTEXT:] != candidates.real[:, CONTEXT:]).any(), name
+def test_every_candidate_has_the_real_context_in_front(samples, sets):
+    candidates, clips = sets(samples)
+    real = clips[REAL]
+    for name in candidates.paired:
+        assert clips[name].shape == real.shape, name
+        assert (clips[name][:, :CONTEXT] == real[:, :CONTEXT]).all(), name
+        assert (clips[name][:, CONTEXT:] != real[:, CONTEXT:]).any(), name
 
 
-def test_a_goal_is_not_scored_and_has_a_baseline_of_its_own(store, samples, vqgan):
+@pytest.mark.parametrize("goal", [False, True])
+def test_clips_do_not_depend_on_how_many_are_made_at_once(samples, sets, goal):
+    given = replace(samples, goal=goal, unconditional=255 - samples.frames)
+    candidates, whole = sets(given)
+    assert list(whole) == [REAL, *candidates.paired, *UNPAIRED]
+    for at_once in (1, 3):
+        for name, clips in sets(given, at_once)[1].items():
+            assert np.array_equal(clips, whole[name]), name
+
+
+def test_a_goal_is_not_scored_and_has_a_baseline_of_its_own(store, samples, sets, run_suite):
     goal = replace(samples, goal=True)
-    candidates = gather_candidates(store, goal, vqgan, seed=0, device=CPU)
-    shapes = {clips.shape[1] for clips in (*candidates.paired.values(), candidates.real)}
-    assert shapes == {clips.shape[1] for clips in candidates.unpaired.values()} == {FRAMES - 1}
-    fade = candidates.paired["baseline.cross_fade"]
+    _, clips = sets(goal)
+    assert {array.shape[1] for array in clips.values()} == {FRAMES - 1}
+    fade = clips["baseline.cross_fade"]
     true = true_clips(store, samples)
     halfway = (true[:, CONTEXT - 1].astype(float) + true[:, -1]) / 2
     assert np.abs(fade[:, 3] - halfway).max() <= 0.5
-    suite = run_suite(store, goal, vqgan, Networks(), seed=0)
+    suite = run_suite(goal)
     assert "cross_fade" in suite.figures["baseline"]
     assert {score["protocol"]["goal"] for score in suite.scores} == {True}
     assert {score["protocol"]["frames"] for score in suite.scores} == {FRAMES - 1}
 
 
-def test_without_context_there_is_no_baseline(store, samples, vqgan):
-    suite = run_suite(store, replace(samples, context_frames=0), vqgan, Networks(), seed=0)
+def test_without_context_there_is_no_baseline(samples, run_suite):
+    suite = run_suite(replace(samples, context_frames=0))
     assert "baseline" not in suite.figures
     assert "psnr" in suite.figures["sample"]
 
 
-def test_real_against_real_takes_training_clips_only(store, samples, vqgan):
-    others = gather_candidates(store, samples, vqgan, seed=0, device=CPU).unpaired
+def test_real_against_real_takes_training_clips_only(store, samples, sets):
     training = {
         store.window(part, start, FRAMES).tobytes()
         for part in store.segments("train")
         for start in range(part.num_frames - FRAMES + 1)
     }
-    taken = [clip.tobytes() for clip in others["control.real_vs_real"]]
+    taken = [clip.tobytes() for clip in sets(samples)[1]["control.real_vs_real"]]
     assert len(set(taken)) == len(samples.clips)
     assert set(taken) <= training
+
+
+def test_without_training_clips_of_that_length_what_they_show_is_left_out(
+    samples, store, run_suite, monkeypatch
+):
+    held_out = store.segments("held_out")
+    monkeypatch.setattr(store, "segments", lambda split: held_out if split == "held_out" else [])
+    suite = run_suite(samples)
+    assert set(suite.figures["baseline"]) == {"repeat_last"}
+    assert "real_vs_real" not in suite.figures["control"]
+    assert "copied" not in suite.figures["sample"]
+    assert [sentence.partition(" is left out")[0] for sentence in suite.absent[:2]] == [
+        "what training clips show",
+        "copied",
+    ]
 
 
 def test_figures_have_the_names_that_others_rely_on(suite):
@@ -207,64 +266,52 @@ def test_damaged_samples_are_refused(samples, tmp_path):
         load_samples(tmp_path)
 
 
-def test_what_wcaption_accuracy_nothing_is_a_control(store, samples, vqgan, tmp_path):
+def test_what_is_told_nothing_is_a_control(samples, run_suite, tmp_path):
     unconditional = replace(samples, unconditional=255 - samples.frames)
     unconditional.unconditional[:, :CONTEXT] = samples.frames[:, :CONTEXT]
     save_samples(tmp_path, unconditional)
     loaded = load_samples(tmp_path)
     assert (loaded.unconditional == unconditional.unconditional).all()
-    figures = run_suite(store, loaded, vqgan, Networks(), seed=0).figures
+    figures = run_suite(loaded).figures
     assert figures["control"]["unconditional"]["psnr"] != figures["sample"]["psnr"]
 
 
-def test_the_controls_are_the_real_clips_in_other_orders(store, samples, vqgan):
-    found = gather_candidates(store, samples, vqgan, seed=0, device=CPU)
-    assert (found.unpaired["control.reversed"][:, ::-1] == found.real).all()
-    assert (found.unpaired["control.frozen"] == found.real[:, :1]).all()
-    shuffled = found.unpaired["control.shuffled"]
-    assert (np.sort(shuffled, axis=1) == np.sort(found.real, axis=1)).all()
+def test_the_controls_are_the_real_clips_in_other_orders(samples, sets):
+    _, found = sets(samples)
+    real = found[REAL]
+    assert (found["control.reversed"][:, ::-1] == real).all()
+    assert (found["control.frozen"] == real[:, :1]).all()
+    shuffled = found["control.shuffled"]
+    assert (np.sort(shuffled, axis=1) == np.sort(real, axis=1)).all()
 
 
-def test_copies_are_counted(store, samples, vqgan):
-    figures = run_suite(store, samples, vqgan, Networks(), seed=0).figures
+def test_copies_are_counted(samples, run_suite):
+    figures = run_suite(samples).figures
     assert figures["baseline"]["nearest"]["copied"] == 1
     assert figures["sample"]["copied"] < 1
     assert "copied" not in figures["control"]["reconstruction"]
 
 
-def test_captions_of_made_shapes_are_read(store, samples, vqgan):
+def test_captions_of_made_shapes_are_read(samples, run_suite):
     clips = [replace(clip, caption="a red circle moves up fast") for clip in samples.clips]
-    figures = run_suite(store, replace(samples, clips=clips), vqgan, Networks(), seed=0).figures
+    figures = run_suite(replace(samples, clips=clips)).figures
     assert figures["sample"]["caption_accuracy"] == 0  # noise shows no circle
-    assert (
-        "caption_accuracy"
-        not in run_suite(store, samples, vqgan, Networks(), seed=0).figures["sample"]
-    )
+    assert "caption_accuracy" not in run_suite(samples).figures["sample"]
 
 
-def test_the_critic_of_the_run_judges_what_was_written(store, samples, vqgan, critic):
+def test_the_critic_of_the_run_judges_what_was_written(sets, samples, run_suite, critic):
     drawn = replace(samples, unconditional=samples.frames)
-    figures = run_suite(store, drawn, vqgan, Networks(), critic=critic, seed=0).figures
+    figures = run_suite(drawn, critic=critic).figures
     areas = [figures["sample"]["critic_auc"], figures["control"]["unconditional"]["critic_auc"]]
     assert areas[0] == areas[1]
     assert 0 <= areas[0] <= 1
-    again = reconstructed(store, samples, vqgan)
-    figures = run_suite(store, again, vqgan, Networks(), critic=critic, seed=0).figures
+    again = replace(samples, frames=sets(samples)[1][RECONSTRUCTION])
+    figures = run_suite(again, critic=critic).figures
     assert figures["sample"]["critic_auc"] == 0.5  # the same clips as those it is held against
 
 
-def test_a_critic_that_looks_at_more_frames_is_left_out_with_a_sentence(
-    store, samples, vqgan, critic
-):
+def test_a_critic_that_looks_at_more_frames_is_left_out_with_a_sentence(samples, run_suite, critic):
     short = replace(samples, frames=samples.frames[:, :4])
-    found = run_suite(store, short, vqgan, Networks(), critic=critic, seed=0)
+    found = run_suite(short, critic=critic)
     assert "critic_auc" not in found.figures["sample"]
     assert any("the critic looks at 5 frames, the clips have 4" in text for text in found.absent)
-
-
-def reconstructed(store, samples, vqgan):
-    """Samples that are what the VQGAN makes of the real clips."""
-    real = true_clips(store, samples)
-    frames = np.stack([reconstruct(vqgan, clip, device=CPU).full for clip in real])
-    frames[:, :CONTEXT] = real[:, :CONTEXT]
-    return replace(samples, frames=frames)

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from cvg.errors import UserError
 from cvg.metrics.published import PUBLISHED, Published
+from cvg.metrics.score_folders import FolderScorer
 from pipeline.__main__ import app
 
 FRAMES = 10
@@ -147,3 +148,45 @@ def test_a_published_protocol_that_is_met_is_in_every_figure(folders, monkeypatc
             "random",
             "crop",
         )
+
+
+SAMPLES = ("--real", "real", "--fake", "a", "--fake", "b", "--paired", "--length", FRAMES)
+
+
+def written(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_two_processes_give_the_bytes_of_one(folders):
+    one = run("evaluate", *SAMPLES, "--scores", "one")
+    two = run("evaluate", *SAMPLES, "--scores", "two", "--workers", 2)
+    assert written(folders / "one") == written(folders / "two")
+    assert one.stdout == two.stdout
+    assert not [path for path in (folders / ".runs").rglob("*") if path.is_file()]
+
+
+def test_parts_of_videos_are_kept_until_all_are_there(folders, monkeypatch):
+    run("evaluate", *SAMPLES, "--scores", "one")
+    assert not (folders / ".runs").exists()
+    monkeypatch.setattr("pipeline.mapped.Launch.is_alone", False)
+    make, made = FolderScorer.make, []
+
+    def watched(scorer, number, folder, *, advance):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        make(scorer, number, folder, advance=advance)
+        made.append(number)
+
+    monkeypatch.setattr(FolderScorer, "make", watched)
+    with pytest.raises(AssertionError):
+        run("evaluate", *SAMPLES, "--scores", "parts")
+    assert not (folders / "parts").exists()
+    monkeypatch.setattr(FolderScorer, "make", lambda *a, **b: made.append(a[1]) or make(*a, **b))
+    run("evaluate", *SAMPLES, "--scores", "parts")
+    assert made == [0, 1, 2]
+    assert written(folders / "one") == written(folders / "parts")
+    (folders / "a/0.npy").touch()
+    run("evaluate", *SAMPLES, "--scores", "parts")
+    assert made == [0, 1, 2] * 2

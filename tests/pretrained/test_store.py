@@ -126,8 +126,8 @@ import socket
 def refuse(*args, **kwargs):
     raise AssertionError("connected")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-from cvg.metrics import baselines, evaluate, intervals
-networks = evaluate.load_networks(lpips="alex", stage="evaluate")
-evaluate.load_networks(lpips="vgg", stage="evaluate")
+from cvg.metrics import baselines, evaluate, intervals, networks
+found = networks.load_networks(lpips="alex", stage="evaluate")
+networks.load_networks(lpips="vgg", stage="evaluate")
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

@@ -121,3 +121,20 @@ def test_a_signal_ends_it_in_order_and_one_process_goes_on(inputs, local):
     assert 10 <= parts(inputs, "stopped") < 100
     assert start(inputs, "stopped").wait() == 0
     assert contents(inputs / "stopped/codes") == local
+
+
+def test_ray_scores_samples_as_one_process_does(tmp_path):
+    pytest.importorskip("ray")
+    run = TOYS.write_run(tmp_path / "run", clips=9)
+    options = ("frames", "vqgan", "transformer", "samples", "critic", "health")
+    words = [word for name in options for word in (f"--{name}", run / name)]
+    for name, launch in (("local", ()), ("ray", ("--launcher", "ray"))):
+        out = tmp_path / name
+        command = [sys.executable, "-m", "pipeline", "evaluate", *words, *launch]
+        command += ["--out", out / "metrics.json", "--scores", out / "scores"]
+        own = {"CVG_STATE_DIR": str(out), "CVG_FEATURES": str(out / "features")}
+        environment = os.environ | own | {"CVG_TRACKING": "off", "CVG_WEIGHTS": "none"}
+        subprocess.run([*map(str, command)], cwd=ROOT, env=environment, check=True)
+    local, by_ray = (tmp_path / name for name in ("local", "ray"))
+    assert contents(by_ray / "scores") == contents(local / "scores")
+    assert (by_ray / "metrics.json").read_bytes() == (local / "metrics.json").read_bytes()
