@@ -1,6 +1,7 @@
 """Extraction straight from a bucket, and stores behind URLs: the bytes of this machine."""
 
 import zipfile
+from pathlib import Path
 
 import fsspec
 import numpy as np
@@ -211,3 +212,15 @@ def test_damage_behind_the_url_is_named(frames):
 def test_a_store_that_is_not_there_is_named():
     with pytest.raises(UserError, match=r"memory://nothing/store\.json: no such file"):
         FrameStore.open(Url("memory://nothing"))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+def test_the_room_of_a_removed_shard_is_given_back(frames, monkeypatch):
+    """A map of a removed file still takes its place on the disk."""
+    one = frames.folder / "frames-00000.npy"
+    monkeypatch.setenv("CVG_CACHE_GB", str(2.5 * one.stat().st_size / 1e9))
+    remote = FrameStore.open(Url("memory://frames"))
+    for window in Windows([*remote.segments("train"), *remote.segments("held_out")], length=5):
+        remote.window(window.segment, window.start, window.length)
+    maps = Path("/proc/self/maps").read_text()
+    assert ".npy (deleted)" not in maps
