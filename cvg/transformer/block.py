@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from cvg.tensors import Bool, Float, Tensor
@@ -116,7 +117,9 @@ class Block(nn.Module):
         masks: Masks | None = None,
     ) -> tuple[Float[Tensor, "b p d"], KeysValues]:
         """Let the prefix see itself; give its new features, and what codes see of it here."""
-        queries, keys, values = self.attention.split_heads(self.attention_norm(features))
+        queries, keys, values = self.attention.split_heads(
+            _normalised(features, self.attention_norm)
+        )
         seen = KeysValues(keys=keys, values=values, visible=present[:, None, None])
         return self._finish(features, attend([(queries, seen)]), masks), seen
 
@@ -130,7 +133,9 @@ class Block(nn.Module):
         masks: Masks | None = None,
     ) -> tuple[Float[Tensor, "b n d"], Seen]:
         """Process all positions of whole clips at once."""
-        queries, keys, values = self.attention.split_heads(self.attention_norm(features))
+        queries, keys, values = self.attention.split_heads(
+            _normalised(features, self.attention_norm)
+        )
         times = within.times
         codes = KeysValues(keys=times.turn(keys), values=values, visible=within.visible)
         if within.first is not None:
@@ -154,7 +159,7 @@ class Block(nn.Module):
     ) -> Float[Tensor, "b n d"]:
         first, second = masks or (None, None)
         features = features + self._drop(self.attention.join_heads(mixed), first)
-        return features + self._drop(self.network(self.network_norm(features)), second)
+        return features + self._drop(self.network(_normalised(features, self.network_norm)), second)
 
     def _drop(
         self, features: Float[Tensor, "b n d"], mask: Float[Tensor, "b n d"] | None
@@ -167,3 +172,9 @@ def everywhere(seen: Seen, ages: Rotation) -> Anchor:
     """Make an anchor that all queries see, at their distances from it."""
     visible = torch.ones(1, 1, dtype=torch.bool, device=seen.keys.device)
     return Anchor(seen=KeysValues(keys=seen.keys, values=seen.values, visible=visible), ages=ages)
+
+
+def _normalised(features: Float[Tensor, "*n d"], norm: nn.LayerNorm) -> Float[Tensor, "*n d"]:
+    """Normalise by weights that may have less precision than the features."""
+    weight, bias = norm.weight.to(features.dtype), norm.bias.to(features.dtype)
+    return F.layer_norm(features, norm.normalized_shape, weight, bias, norm.eps)

@@ -196,6 +196,11 @@ class Transformer(nn.Module):
         return cast("list[Block]", list(self.blocks))
 
     @property
+    def layer_names(self) -> list[str]:
+        """The names of the layers, first to last."""
+        return [name for name, module in self.named_modules() if isinstance(module, Block)]
+
+    @property
     def matrices(self) -> list[Tensor]:
         """The matrices of the layers, without what maps codes to features and back."""
         return [parameter for parameter in self.blocks.parameters() if parameter.ndim == 2]

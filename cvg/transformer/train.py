@@ -70,7 +70,8 @@ def train_transformer(
         train_step=task.train_step,
         validate=task.validate,
         objective="nll",
-        matrices=model.matrices,
+        matrices=lambda: model.matrices,
+        layers=model.layer_names,
     )
     trained = train(job, own, around)
     kept = TrainedTransformer(model=model, conditioning=conditioning, vqgan_hash=store.vqgan_hash)

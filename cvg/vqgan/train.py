@@ -114,7 +114,7 @@ def train_vqgan(
         train_step=train_step,
         validate=validate,
         objective="l2" if comparator is None else comparator.figure,
-        matrices=vqgan.matrices,
+        matrices=lambda: vqgan.matrices,
         stateful={"adversary": adversary} if adversary else {},
         looks=tuple(step for step in (params.discriminator.start_step,) if adversary and step),
     )
