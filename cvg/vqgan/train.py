@@ -102,9 +102,7 @@ def train_vqgan(
     def validate(averaged: nn.Module) -> dict[str, float]:
         assert isinstance(averaged, Vqgan)
         batches = held_out.in_order(VALIDATION_BATCH, most=MOST_VALIDATION_FRAMES)
-        figures = measure_health(
-            averaged, (frames.to(device) for frames in batches), comparator=comparator
-        )
+        figures = measure_health(averaged, batches, comparator=comparator, ranks=ranks)
         _warn_of_dead_codes(figures, vqgan.shape, frames=validated, told=told)
         return figures
 
