@@ -21,6 +21,7 @@ from cvg import launch
 from cvg.files import write_json
 from cvg.planning.memory import STRATEGIES, Strategy, memory_of
 from cvg.planning.trace import Trainable, trace
+from cvg.training.checkpoint import Checkpoints
 from cvg.training.group import joined
 from cvg.training.job import Job, StepResult, Surroundings
 from cvg.training.loop import train
@@ -40,7 +41,7 @@ CASES = (
 WARM = transformer("top", 1, "raster", width=32, layers=2, heads=2, clip_frames=3, window=2)
 
 
-def run(task: Trainable, runtime: Runtime) -> None:
+def run(task: Trainable, runtime: Runtime, checkpoints: Checkpoints | None = None) -> None:
     """Take a few steps with looks between them, as a stage does."""
     looks = count()
 
@@ -62,7 +63,9 @@ def run(task: Trainable, runtime: Runtime) -> None:
         layers=task.layers,
     )
     params = task.params.model_copy(update={"steps": 4, "validate_every": 2, "batch_size": RANKS})
-    around = Surroundings(learning_rate=1e-4, seed=0, runtime=runtime, log=lambda *_: None)
+    around = Surroundings(
+        learning_rate=1e-4, seed=0, runtime=runtime, log=lambda *_: None, checkpoints=checkpoints
+    )
     train(job, params, around)
 
 

@@ -67,29 +67,35 @@ def _in_parts(cost: StepCost, devices: int) -> Memory:
     """Follow cvg/training/shards.py."""
     parameters = cost.weights - cost.buffers
     part = -(-parameters // devices)
+    # In the end, the best weights are gathered whole.
+    work = max(cost.ungraded + _gathered(cost), cost.update_peak, parameters)
     memory = Memory(
         weights=part + cost.buffers + cost.beside,
         gradients=part,
         optimizer=-(-cost.optimizer // devices),
         copies=KEPT_COPIES * (part + cost.buffers),
-        activations=max(cost.ungraded + _gathered(cost), cost.update_peak),
+        activations=work,
     )
-    # Before it is cut, there is the whole model, and its average.
+    # In the beginning, the model and its average are whole until they are cut.
     start = 2 * cost.weights + cost.beside
-    return replace(memory, activations=memory.activations + max(0, start - memory.total))
+    return replace(memory, activations=work + max(0, start - memory.total))
 
 
 def _gathered(cost: StepCost) -> int:
     """Give the bytes that are gathered at the worst moment of the backward pass.
 
-    What is in no layer is whole, and so are its gradients. Of the layers: the one at work with its
-    gradients, the one that comes next, and in single precision the gradients of the one before,
-    which are on their way.
+    What is in no layer is whole, and so are its gradients. Of the layers: the weights and gradients
+    of the one at work, the weights of the next, and gradients of the one before, in single
+    precision, which are sent from a copy.
     """
-    layers = sum(cost.layers)
-    largest = max(cost.layers, default=0)
+    layers, largest = sum(cost.layers), max(cost.layers, default=0)
     rest = cost.weights - cost.buffers - layers
     if not cost.halved:
         return 2 * rest + 4 * largest
-    # Layers are gathered as autocast would copy them, and the copies are not made.
+    # Layers are gathered in half precision; of the copies of one process in it there are none.
     return 2 * rest + 5 * largest // 2 - layers // 2
+
+
+def checkpoint_bytes(cost: StepCost) -> int:
+    """Give the bytes of a checkpoint, which the first process also has in its main memory."""
+    return (1 + KEPT_COPIES) * cost.weights + cost.optimizer

@@ -205,32 +205,40 @@ def looks(stores, around):
     return [model], train(job, params, around)
 
 
-def gathered(stores, around):
-    """A transformer of many layers; says how many have whole weights at once."""
-    most = {}
+def gathered(precision):
+    """A transformer of many layers; says how many have whole weights at once, and of what type."""
 
-    def spied(job, *others):
-        blocks = list(job.model.blocks)
+    def run(stores, around):
+        found = {"forward": 0, "backward": 0}
 
-        def count(*_, way):
-            whole = sum(not isinstance(one.network[0].weight, DTensor) for one in blocks)
-            most[way] = max(most.get(way, 0), whole)
+        def spied(job, *others):
+            blocks = list(job.model.blocks)
 
-        for block in blocks:
-            block.register_forward_pre_hook(partial(count, way="forward"))
-            block.network[2].register_full_backward_hook(partial(count, way="backward"))
-        return train(job, *others)
+            def count(*_, way):
+                weights = [block.network[0].weight for block in blocks]
+                whole = [weight for weight in weights if not isinstance(weight, DTensor)]
+                found[way] = max(found[way], len(whole))
+                found["type"] = str(whole[0].dtype)
 
-    with mock.patch("cvg.transformer.train.train", spied):
-        models, trained = transformer("top", layers=8)(stores, around)
-    trained.history.rows.append(most)
-    return models, trained
+            for block in blocks:
+                block.register_forward_pre_hook(partial(count, way="forward"))
+                block.network[2].register_full_backward_hook(partial(count, way="backward"))
+            return train(job, *others)
+
+        around = replace(around, runtime=replace(around.runtime, precision=precision))
+        with mock.patch("cvg.transformer.train.train", spied):
+            models, trained = transformer("top", layers=8)(stores, around)
+        trained.history.rows.append(found)
+        return models, trained
+
+    return run
 
 
 JOBS = {
     "uneven": uneven,
     "looks": looks,
-    "gathered": gathered,
+    "gathered": gathered("fp32"),
+    "halved": gathered("bf16"),
     "raster": transformer("top"),
     "parallel": transformer("bottom", order="parallel", accumulate=2),
     "dropped": transformer("bottom", goal_share=0.5, dropout=0.3),

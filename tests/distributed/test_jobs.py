@@ -15,14 +15,15 @@ ALIKE = ("raster", "parallel", "vqgan", "restarts", "critic", "pixels", "teach",
 SAME_BITS = ("uneven", "raster", "dropped", "vqgan", "restarts", "critic")
 # They do not: gradients are added up over two parts, or their norm is that of two halves.
 CLOSE = ("parallel", "clipped")
+OTHERS = ("looks", "gathered", "halved")
 
 
 @pytest.fixture(scope="session")
 def two(start, tmp_path_factory):
     """What two ranks trained, whole (ddp) and in parts (fsdp2)."""
     folder = tmp_path_factory.mktemp("two")
-    whole = sorted({*ALIKE, *SAME_BITS, *CLOSE, "looks", "gathered"})
-    parts = [f"{name}@fsdp2" for name in (*SAME_BITS, *CLOSE, "looks", "gathered")]
+    whole = sorted({*ALIKE, *SAME_BITS, *CLOSE, *OTHERS})
+    parts = [f"{name}@fsdp2" for name in (*SAME_BITS, *CLOSE, *OTHERS)]
     status, out = start(JOBS, folder, *whole, *parts).finish()
     assert status == 0, out
     # Of two ranks one speaks.
@@ -103,6 +104,16 @@ def test_ranks_that_share_a_look_find_what_one_does_to_the_last_bit(one, two, st
 
 def test_of_weights_in_parts_one_layer_is_gathered_at_a_time(two):
     found = {name: rows(two, name)[-1] for name in ("gathered", "gathered@fsdp2")}
-    assert found["gathered"] == {"forward": 8, "backward": 8}
-    assert found["gathered@fsdp2"] == {"forward": 1, "backward": 1}
+    kind = {"type": "torch.float32"}
+    assert found["gathered"] == {"forward": 8, "backward": 8} | kind
+    assert found["gathered@fsdp2"] == {"forward": 1, "backward": 1} | kind
     assert largest_difference(two, "gathered", two, "gathered@fsdp2") == 0
+
+
+def test_in_half_precision_layers_are_gathered_so(two):
+    whole, parts = (rows(two, name) for name in ("halved", "halved@fsdp2"))
+    assert (whole[-1]["type"], parts[-1]["type"]) == ("torch.float32", "torch.bfloat16")
+    # Norms and biases are rounded too.
+    assert largest_difference(two, "halved", two, "halved@fsdp2") < 1e-3
+    for ours, theirs in zip(whole[:-1], parts[:-1], strict=True):
+        assert ours["held_out_nll"] == pytest.approx(theirs["held_out_nll"], rel=1e-3)
