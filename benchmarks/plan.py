@@ -74,7 +74,7 @@ class Case:
         return networks.critic(self.rows) if self.stage == "critic" else networks.vqgan(self.rows)
 
 
-def transformer(level: str, rows: int, order: str, **values: int) -> Case:
+def transformer(level: str, rows: int, order: str, **values: int | str) -> Case:
     """Give a case of a transformer of a level."""
     own = [f"transformer.{level}.{key}={value}" for key, value in values.items()]
     own += [f"transformer.order={order}"] if order != "raster" else []
@@ -120,7 +120,7 @@ class Measured:
 def take(task: Trainable) -> Measured:
     """Take steps and measure them."""
     model = task.model.train()
-    optimizer = Optimizer(model, task.matrices, task.params, RUNTIME)
+    optimizer = Optimizer(model, task.matrices(), task.params, RUNTIME)
     parameters = sum(one.numel() for one in model.parameters())
     step(task, optimizer)  # makes what the optimizer keeps
     optimizer.zero_grad()
@@ -173,7 +173,7 @@ def step(task: Trainable, optimizer: Optimizer) -> None:
 def fastest(case: Case) -> float:
     """Time whole steps; give the seconds of the fastest."""
     task = case.build()
-    optimizer = Optimizer(task.model.train(), task.matrices, task.params, RUNTIME)
+    optimizer = Optimizer(task.model.train(), task.matrices(), task.params, RUNTIME)
     seconds = []
     for _ in range(1 + ROUNDS):  # the first also allocates
         start = time.perf_counter()

@@ -190,6 +190,8 @@ def _sentences(
     rates: "Rates | None",
 ) -> Iterator[str]:
     """Say in words what the tables add up to."""
+    from cvg.planning.memory import checkpoint_bytes
+
     transformers = sum(one.parameters for one in stages if "transformer" in one.name)
     days = sum(_seconds(one, rate, rates) for one in stages) / DAY
     per_frame = sum(storage.codes.values())
@@ -212,6 +214,11 @@ def _sentences(
             )
             + "."
         )
+    largest = max(checkpoint_bytes(one.cost) for one in stages)
+    yield (
+        f"The largest checkpoint has {largest / GB:.2g} GB; two are kept. While one is written, "
+        "the first process has it in main memory, with fsdp2 twice."
+    )
     encode = storage.frames * sampling.encode / (rate if rates is None else rates.product)
     yield f"Tokenizing takes {encode / 3600:.2g} hours more, on one device."
 

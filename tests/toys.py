@@ -389,6 +389,6 @@ def matrices_for_muon(monkeypatch, module: str, begin) -> set[str]:
     with pytest.raises(InterruptedError):
         begin()
     weights = dict(jobs[0].model.named_parameters())
-    taken = [name for name in weights for one in jobs[0].matrices if one is weights[name]]
-    assert len(taken) == len(set(taken)) == len(jobs[0].matrices)
+    taken = [name for name in weights for one in jobs[0].matrices() if one is weights[name]]
+    assert len(taken) == len(set(taken)) == len(jobs[0].matrices())
     return set(taken)

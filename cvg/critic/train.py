@@ -77,7 +77,7 @@ def train_critic(
         train_step=lambda step, part: task.train_step(critic, step, part),
         validate=task.validate,
         objective="cross_entropy",
-        matrices=critic.matrices,
+        matrices=lambda: critic.matrices,
     )
     trained = train(job, params, around)
     kept = TrainedCritic(

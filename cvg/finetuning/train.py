@@ -112,7 +112,7 @@ def finetune(
         train_step=task.train_step,
         validate=task.validate,
         objective="minus_step",
-        matrices=[matrix for one in _each(tuned).values() for matrix in one.matrices],
+        matrices=lambda: [matrix for one in _each(tuned).values() for matrix in one.matrices],
         stateful=task.stateful,
         looks=(0,),
         is_over=task.is_over,

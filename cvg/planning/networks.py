@@ -71,7 +71,7 @@ class Networks:
             frames = 2 * torch.rand(rows, 3, size, size, device=device) - 1
             return step(frames, params.discriminator.start_step).loss
 
-        return Trainable(model=vqgan, matrices=vqgan.matrices, params=params, loss=loss)
+        return Trainable(model=vqgan, matrices=lambda: vqgan.matrices, params=params, loss=loss)
 
     def transformer(self, level: Level, rows: int) -> Trainable:
         """Give the transformer of a level; in parallel order a random half of codes is hidden."""
@@ -92,10 +92,10 @@ class Networks:
 
         return Trainable(
             model=model,
-            matrices=model.matrices,
+            matrices=lambda: model.matrices,
             params=own,
             loss=loss,
-            layers=model.layers,
+            layers=model.layer_names,
         )
 
     def critic(self, rows: int) -> Trainable:
@@ -124,7 +124,7 @@ class Networks:
             )
             return critic_loss(judged, examples, pair_weight=params.pair_weight).loss
 
-        return Trainable(model=model, matrices=model.matrices, params=params, loss=loss)
+        return Trainable(model=model, matrices=lambda: model.matrices, params=params, loss=loss)
 
     @property
     def vqgan_shape(self) -> VqganShape:

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,18 +36,17 @@ class Trainable:
 
     Attributes:
         model: what is trained.
-        matrices: those of its parameters that Muon takes.
         params: of its optimizer.
         loss: makes a batch and gives its loss.
-        layers: parts of the model that come one after the other, each gathered by itself where
-            weights are divided among devices.
+        matrices: as of a job of the training loop.
+        layers: as of such a job.
     """
 
     model: nn.Module
-    matrices: Sequence[Tensor]
     params: TrainingParams
     loss: Callable[[], Float[Tensor, ""]]
-    layers: Sequence[nn.Module] = ()
+    matrices: Callable[[], Sequence[Tensor]]
+    layers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,11 @@ class StepCost:
     Attributes:
         parameters: numbers that are trained, by part of the network.
         weights: bytes of parameters and buffers.
-        largest: bytes of the largest part of the weights that is gathered at once: a layer, or what
-            is in none.
+        buffers: bytes of those of them that are not trained.
+        layers: bytes of the parameters of each layer that is gathered by itself.
+        halved: whether products are of half precision.
         gradients: bytes.
+        largest: bytes of the largest gradient.
         optimizer: bytes that it keeps.
         forward: operations from the batch to the loss, an adversary's own training included.
         backward: operations of the gradient.
@@ -67,13 +69,17 @@ class StepCost:
         beside: bytes of all else that stays: frozen networks, an adversary and its optimizer.
         peak: most bytes that forward and backward hold at once, beyond weights and what optimizers
             keep; gradients are part of it.
+        ungraded: the same without the gradients of weights.
         update_peak: most bytes that the optimizer holds at once beyond gradients and what it keeps.
     """
 
     parameters: Mapping[str, int]
     weights: int
-    largest: int
+    buffers: int
+    layers: Sequence[int]
+    halved: bool
     gradients: int
+    largest: int
     optimizer: int
     forward: int
     backward: int
@@ -81,6 +87,7 @@ class StepCost:
     beside: int
     saved: int
     peak: int
+    ungraded: int
     update_peak: int
 
 
@@ -90,18 +97,29 @@ class Ledger(TorchDispatchMode):
     Attributes:
         now: bytes at present.
         most: bytes at the worst moment since `restart`.
+        most_besides: the same without what was set aside.
     """
 
     def __init__(self) -> None:
         """Begin with nothing."""
         super().__init__()
-        self.now = self.most = 0
+        self.now = self.most = self.most_besides = 0
+        self._aside = 0
         self._known = WeakIdKeyDictionary()
 
     def restart(self) -> int:
         """Forget the worst moment; give the bytes at present."""
-        self.most = self.now
+        self.most, self.most_besides = self.now, self.now - self._aside
         return self.now
+
+    def set_aside(self, tensor: Tensor) -> None:
+        """Count a tensor of its own apart from now on; once more does nothing."""
+        storage = tensor.untyped_storage()
+        size = self._known[storage]
+        if size:
+            self._known[storage] = 0
+            self._aside += size
+            weakref.finalize(storage, self._take_back, size).atexit = False
 
     def __torch_dispatch__(
         self,
@@ -132,10 +150,14 @@ class Ledger(TorchDispatchMode):
         self._known[storage] = size
         self.now += size
         self.most = max(self.most, self.now)
+        self.most_besides = max(self.most_besides, self.now - self._aside)
         weakref.finalize(storage, self._forget, size).atexit = False
 
     def _forget(self, size: int) -> None:
         self.now -= size
+
+    def _take_back(self, size: int) -> None:
+        self._aside -= size
 
 
 class _Fake(FakeTensorMode):
@@ -172,31 +194,40 @@ def trace(build: Callable[[], Trainable], runtime: Runtime) -> StepCost:
     with without_data() as ledger:
         task = build()
         task.model.train()
-        optimizer = Optimizer(task.model, task.matrices, task.params, runtime)
+        parameters = list(task.model.parameters())
+        optimizer = Optimizer(task.model, task.matrices(), task.params, runtime)
+        for parameter in parameters:
+            parameter.register_post_accumulate_grad_hook(partial(_set_aside, ledger))
         task.loss().backward()
         optimizer.step()
         if task.params.accumulate == 1:
             optimizer.zero_grad()
         start = ledger.restart()
-        before = start - _bytes(_gradients(task.model))
+        before = start - _bytes(_gradients(parameters))
         with FlopCounterMode(display=False) as forward:
             loss = task.loss()
         saved = ledger.now - start
         with FlopCounterMode(display=False) as backward:
             loss.backward()
         del loss
-        peak = ledger.most - before
+        peak, ungraded = ledger.most - before, ledger.most_besides - before
         left = ledger.restart()
         with FlopCounterMode(display=False) as update:
-            nn.utils.clip_grad_norm_(task.model.parameters(), task.params.grad_clip)
+            nn.utils.clip_grad_norm_(parameters, task.params.grad_clip)
             optimizer.step()
-        weights = _bytes([*task.model.parameters(), *task.model.buffers()])
+        gradients = _gradients(parameters)
+        buffers = _bytes(list(task.model.buffers()))
+        weights = _bytes(parameters) + buffers
         kept = _bytes(tree_leaves(optimizer.state_dict()))
+        layers = [task.model.get_submodule(name) for name in task.layers]
         return StepCost(
             parameters=count_by_part(task.model),
             weights=weights,
-            largest=_largest(task),
-            gradients=_bytes(_gradients(task.model)),
+            buffers=buffers,
+            layers=[_bytes(list(layer.parameters())) for layer in layers],
+            halved=runtime.precision == "bf16",
+            gradients=_bytes(gradients),
+            largest=max(gradient.nbytes for gradient in gradients),
             optimizer=kept,
             forward=forward.get_total_flops(),
             backward=backward.get_total_flops(),
@@ -204,8 +235,15 @@ def trace(build: Callable[[], Trainable], runtime: Runtime) -> StepCost:
             beside=before - weights - kept,
             saved=saved,
             peak=peak,
+            ungraded=ungraded,
             update_peak=ledger.most - left,
         )
+
+
+def _set_aside(ledger: Ledger, parameter: Tensor) -> None:
+    """Count the gradient of a parameter apart."""
+    if parameter.grad is not None:
+        ledger.set_aside(parameter.grad)
 
 
 def count_by_part(model: nn.Module) -> dict[str, int]:
@@ -217,13 +255,8 @@ def count_by_part(model: nn.Module) -> dict[str, int]:
     return counts
 
 
-def _largest(task: Trainable) -> int:
-    layers = [_bytes(list(layer.parameters())) for layer in task.layers]
-    return max([*layers, _bytes(list(task.model.parameters())) - sum(layers)])
-
-
-def _gradients(model: nn.Module) -> list[Tensor]:
-    return [one.grad for one in model.parameters() if one.grad is not None]
+def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
+    return [one.grad for one in parameters if one.grad is not None]
 
 
 def _bytes(values: Sequence[Any]) -> int:

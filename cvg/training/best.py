@@ -28,6 +28,7 @@ class Best:
             self.looks_since += 1
             return
         self.value, self.step, self.figures = value, step, figures
+        self.state = {}  # let go of first: memory has room for one copy
         self.state = copy.deepcopy(model.state_dict())
         self.looks_since = 0
 

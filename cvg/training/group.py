@@ -20,7 +20,7 @@ from cvg.training.share import Share
 
 SECONDS = "CVG_COLLECTIVE_SECONDS"
 DEFAULT_SECONDS = 600
-BUCKET = 2**23  # numbers that are averaged at once, 32 MB
+BUCKET = 2**23  # numbers that are averaged at once, 32 MB; more where one gradient has more
 # How errors of the libraries below name a rank that is gone or does not answer.
 LOST = (
     "gloo",
@@ -98,7 +98,9 @@ class Group(Ranks):
             if is_used and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         for bucket in _buckets([one.grad for one in parameters if one.grad is not None]):
-            means = self.mean(torch.cat([gradient.flatten() for gradient in bucket]))
+            means = torch.cat([gradient.flatten() for gradient in bucket])
+            distributed.all_reduce(means)
+            means /= self.count
             sizes = [gradient.numel() for gradient in bucket]
             for gradient, mean in zip(bucket, means.split(sizes), strict=True):
                 gradient.copy_(mean.view_as(gradient))
@@ -144,13 +146,13 @@ def joined() -> Iterator[None]:
 
 
 def _buckets(gradients: list[Tensor]) -> Iterator[list[Tensor]]:
-    """Put gradients together until there are enough to be sent at once."""
+    """Put gradients together, as many as can be sent at once."""
     bucket: list[Tensor] = []
     for gradient in gradients:
-        bucket.append(gradient)
-        if sum(one.numel() for one in bucket) >= BUCKET:
+        if bucket and sum(one.numel() for one in [*bucket, gradient]) > BUCKET:
             yield bucket
             bucket = []
+        bucket.append(gradient)
     if bucket:
         yield bucket
 

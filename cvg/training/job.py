@@ -78,7 +78,9 @@ class Job:
             `Runtime.autocast`, and may raise NonFiniteError where a number is not finite.
         validate: measures the averaged weights.
         objective: the validation figure that the best weights minimise.
-        matrices: hidden matrices and kernels of the model, which Muon can take.
+        matrices: gives those parameters of the model that are hidden matrices and kernels, which
+            Muon can take. It is asked once the weights are spread over the ranks.
+        layers: names of parts of the model, called one after the other, each once a pass.
         stateful: what else a checkpoint must hold, by name.
         looks: numbers of steps done after which to validate too, besides the period; 0 is before
             the first, so that the weights as they came may be the best.
@@ -90,7 +92,8 @@ class Job:
     train_step: Callable[[int, int], StepResult]
     validate: Callable[[nn.Module], dict[str, float]]
     objective: str
-    matrices: Sequence[Tensor] = ()
+    matrices: Callable[[], Sequence[Tensor]] = tuple
+    layers: Sequence[str] = ()
     stateful: Mapping[str, Stateful] = field(default_factory=dict)
     looks: Sequence[int] = ()
     is_over: Callable[[], bool] = lambda: False

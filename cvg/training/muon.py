@@ -15,13 +15,16 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 # What makes the mean square of a step that of AdamW (Liu et al. 2025, arXiv:2502.16982, eq. 4).
 LIKE_ADAMW = 0.2
+# Numbers of matrices of one shape that are treated together, 64 MB: more are no faster, and with
+# weights in parts each rank holds whole ones meanwhile.
+TOGETHER = 2**24
 
 
 class Muon(PlainOptimizer):
     """Momentum whose matrix is replaced by a nearby one with orthogonal rows or columns.
 
     A kernel of a convolution is the matrix that maps a patch to an output. Matrices of one shape
-    are treated at once. PyTorch's own takes no kernels, and always computes in bfloat16, which is
+    are treated together. PyTorch's own takes no kernels, and always computes in bfloat16, which is
     slow where a processor lacks it (docs/decisions/0014-muon-for-hidden-matrices.md).
 
     Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks",
@@ -74,8 +77,10 @@ class Muon(PlainOptimizer):
                     rows = len(weight)
                     columns = weight.numel() // rows
                     by_shape[rows, columns].append((weight, weight.grad))
-            for alike in by_shape.values():
-                self._step_alike(alike, group)
+            for (rows, columns), alike in by_shape.items():
+                count = max(1, TOGETHER // (rows * columns))
+                for first in range(0, len(alike), count):
+                    self._step_alike(alike[first : first + count], group)
         return loss
 
     def _step_alike(self, alike: Sequence[tuple[Tensor, Tensor]], group: dict[str, Any]) -> None:

@@ -9,14 +9,16 @@ A call here that involves several ranks must be made by all of them, or the othe
 cvg/training/group.py has the others.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from cvg.errors import UserError
 from cvg.tensors import Tensor
+from cvg.training.finite import NonFiniteError
 from cvg.training.share import Share, of_all
 
 Value = TypeVar("Value")
+Batch = TypeVar("Batch")
 
 
 class Ranks:
@@ -91,3 +93,52 @@ def require_share(size: int, ranks: Ranks, *, field: str, together: int = 1) -> 
         f"{field}: found {size}, which is the batch of all {ranks.count} ranks{dealt}; expected a "
         f"multiple of {ranks.count * together}. Change it, or start another number of processes"
     )
+
+
+def add_up(
+    batches: Iterable[Batch], figures: Callable[[Batch], Mapping[str, Tensor]], ranks: Ranks
+) -> dict[str, Tensor]:
+    """Add up figures of batches that the ranks take in turn.
+
+    The sums are those of one process to the last bit: each rank adds what all have found, batch
+    after batch. Where batches do not come out even, some ranks do the last one again and it counts
+    once, because weights in parts need all ranks at each pass.
+
+    Args:
+        batches: the same ones on all ranks.
+        figures: of one batch, always of the same names and shapes.
+        ranks: that share them out.
+
+    Returns:
+        Sums in float64 on the CPU.
+
+    Raises:
+        NonFiniteError: a rank has raised it.
+    """
+    totals: dict[str, Tensor] = {}
+    for group in _groups(batches, ranks.count):
+        own: Mapping[str, Tensor] = {}
+        error = None
+        try:
+            own = figures(group[min(ranks.number, len(group) - 1)])
+        except NonFiniteError as found:
+            error = found
+        if ranks.most(int(error is not None)):
+            raise error or NonFiniteError("a number of another rank is not finite")
+        for name, value in own.items():
+            rows = ranks.gathered(value.double().cpu()[None])
+            for row in rows[: len(group)]:
+                totals[name] = totals[name] + row if name in totals else row
+    return totals
+
+
+def _groups(items: Iterable[Value], size: int) -> Iterator[list[Value]]:
+    """Give items in groups of `size`; the last one may be smaller."""
+    group: list[Value] = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,21 +1,24 @@
 """Weights, moments and averages in parts, one on each rank: PyTorch's `fully_shard` (FSDP2).
 
-Source: Zhao et al. 2023, arXiv:2304.11277. The weights are gathered for the forward pass; in the
-backward pass gradients are averaged and dealt out. What is not trained, such as codebooks, is whole
-on each rank.
+Source: Zhao et al. 2023, arXiv:2304.11277. Weights are gathered to compute with them; in the
+backward pass gradients are averaged and dealt out. Layers are gathered one after the other, in the
+forward pass and again in the backward pass, the next one while one computes; all else of a model
+stays whole from the one to the other. What is not trained, such as codebooks, is whole on each
+rank.
 """
 
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from cvg.tensors import Tensor
-from cvg.training.runtime import Runtime
+from cvg.training.runtime import Precision, Runtime
 from cvg.training.strategy import Replicas
 
 
@@ -26,27 +29,36 @@ class Shards(Replicas):
         """Spread over the ranks of `runtime`."""
         super().__init__(runtime.ranks)
         self._mesh = init_device_mesh(runtime.device.type, (runtime.ranks.count,))
-        self._models: list[FSDPModule] = []
+        self._parts: list[FSDPModule] = []
         # What a model gives is not changed in place anywhere here.
         warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module .* returned a view")
 
-    def spread(self, model: nn.Module, matrices: Sequence[Tensor] = ()) -> Sequence[Tensor]:
+    def spread(
+        self, model: nn.Module, layers: Sequence[str] = (), *, precision: Precision = "fp32"
+    ) -> None:
         """Cut each parameter along its first axis."""
-        chosen = {id(matrix) for matrix in matrices}
-        names = [name for name, one in model.named_parameters() if id(one) in chosen]
-        # All weights at once, and kept from the forward to the backward pass: between the two, a
-        # loss looks at single layers.
-        self._models.append(fully_shard(model, mesh=self._mesh, reshard_after_forward=False))
-        parameters = dict(model.named_parameters())
-        return [parameters[name] for name in names]
+        # Layers are gathered in the precision of their products: autocast would keep a copy of all
+        # of them in it from the forward to the backward pass.
+        policy = MixedPrecisionPolicy(
+            param_dtype=torch.bfloat16 if precision == "bf16" else None,
+            reduce_dtype=torch.float32,
+            cast_forward_inputs=False,
+        )
+        for name in layers:
+            layer = model.get_submodule(name)
+            self._parts.append(
+                fully_shard(layer, mesh=self._mesh, reshard_after_forward=True, mp_policy=policy)
+            )
+        # Kept until the backward pass: between the two, a loss may look at single weights.
+        self._parts.append(fully_shard(model, mesh=self._mesh, reshard_after_forward=False))
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Leave it: the backward pass has done it."""
 
     def settle(self) -> None:
         """Let go of gathered weights, which looks and batches that were not used leave behind."""
-        for model in self._models:
-            model.reshard()
+        for part in self._parts:
+            part.reshard()
 
     def unite(self, model: nn.Module) -> None:
         """Put whole parameters in the place of the parts; the model is for keeping, not for use."""

@@ -16,7 +16,7 @@ from torch import nn
 
 from cvg.tensors import Tensor
 from cvg.training.ranks import ALONE, Ranks
-from cvg.training.runtime import Runtime
+from cvg.training.runtime import Precision, Runtime
 
 
 class Replicas:
@@ -26,10 +26,16 @@ class Replicas:
         """Average over `ranks`."""
         self._ranks = ranks
 
-    def spread(self, model: nn.Module, matrices: Sequence[Tensor] = ()) -> Sequence[Tensor]:
-        """Spread the weights of a model, in place; give anew those of them that are `matrices`."""
-        del model
-        return matrices
+    def spread(
+        self, model: nn.Module, layers: Sequence[str] = (), *, precision: Precision = "fp32"
+    ) -> None:
+        """Spread the weights of a model, in place; its parameters may then be others.
+
+        Args:
+            model: that is called by its `forward` alone.
+            layers: names of parts of it, each called once a pass, one after the other.
+            precision: of the products in the layers.
+        """
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Average what a step has added up over the ranks."""

@@ -37,7 +37,7 @@ from cvg.conditions.batch import Conditions
 from cvg.config import Order
 from cvg.tensors import Bool, Float, Int64, Tensor
 from cvg.transformer.attention import KeysValues, Rotation, window_mask
-from cvg.transformer.block import Anchor, Block, FirstFrame, Seen
+from cvg.transformer.block import Block, FirstFrame, Masks, Seen, Sight, Within
 from cvg.transformer.embedding import CodeEmbedding, FrameEmbedding, PrefixEmbedding
 from cvg.transformer.head import Head
 
@@ -149,7 +149,8 @@ class Transformer(nn.Module):
         With `hidden`, the features of the frames with hidden codes stand behind those of the clip.
         """
         _, t, m = sequence.shape
-        seen_prefix, added = self.see_condition(conditions)
+        prefix, present, added = self.prefix_embedding(conditions)
+        prefix_masks = self._masks(prefix)
         per_frame = self.frame_embedding(conditions) + added[:, None, None]
         embedded = self._embed_clip(sequence) + per_frame
         frames = torch.arange(t, device=sequence.device)
@@ -157,29 +158,18 @@ class Transformer(nn.Module):
             behind = self._embed_clip(sequence, hidden=hidden) + per_frame
             embedded, frames = torch.cat([embedded, behind], dim=1), frames.repeat(2)
         features = self.dropout(rearrange(embedded, "b t m d -> b (t m) d"))
+        end = None if goal is None else self._embed_goal(goal, added)
         times = frames.repeat_interleave(m)
-        visible = window_mask(
-            times, window=self.shape.window, order=self.shape.order, twice=hidden is not None
+        sight = Sight(
+            present=present,
+            clip=self._within_clip(times, features.dtype, twice=hidden is not None),
+            goal=self._within_goal(features),
+            ages=None if goal is None else self._ages(times - goal.time, features.dtype),
         )
-        rotation = self.rotation(times, features.dtype)
-        goals = [] if goal is None else self.see_goal(goal, seen_prefix, added)
         layers: list[Seen] = []
-        first = self._first_frame(times, features.dtype)
-        for number, (block, prefix) in enumerate(zip(self.layers, seen_prefix, strict=True)):
-            anchors = []
-            if goal is not None:
-                ages = self.rotation(self.bounded(times - goal.time), features.dtype)
-                everywhere = torch.ones(1, 1, dtype=torch.bool, device=times.device)
-                seen = goals[number]
-                seen_goal = KeysValues(keys=seen.keys, values=seen.values, visible=everywhere)
-                anchors.append(Anchor(seen=seen_goal, ages=ages))
-            features, seen = block.codes(
-                features,
-                times=rotation,
-                visible=visible,
-                prefix=prefix,
-                anchors=anchors,
-                first=first,
+        for block, *masks in zip(self.layers, prefix_masks, self._masks(end), strict=True):
+            features, prefix, end, seen = block(
+                features, prefix, end, sight=sight, masks=tuple(masks)
             )
             layers.append(seen)
         return Passed(features=features, layers=layers)
@@ -206,6 +196,11 @@ class Transformer(nn.Module):
         return cast("list[Block]", list(self.blocks))
 
     @property
+    def layer_names(self) -> list[str]:
+        """The names of the layers, first to last."""
+        return [name for name, module in self.named_modules() if isinstance(module, Block)]
+
+    @property
     def matrices(self) -> list[Tensor]:
         """The matrices of the layers, without what maps codes to features and back."""
         return [parameter for parameter in self.blocks.parameters() if parameter.ndim == 2]
@@ -225,10 +220,6 @@ class Transformer(nn.Module):
         """Prepare the rotation of heads at `times`."""
         return Rotation.at(times, head_width=self.shape.width // self.shape.heads, dtype=dtype)
 
-    def bounded(self, ages: Int64[Tensor, "n"]) -> Int64[Tensor, "n"]:
-        """Bound the distance to an anchor by what training has seen."""
-        return ages.clamp(-self.shape.reach, self.shape.reach)
-
     def set_codebooks(self, codebooks: dict[str, Float[Tensor, "_ d"]]) -> None:
         """Fill in the codebook vectors of all levels of the layout."""
         vectors = torch.cat([codebooks[grid.level] for grid in self.layout.grids])
@@ -239,26 +230,48 @@ class Transformer(nn.Module):
         self, goal: Goal, prefix: list[KeysValues], added: Float[Tensor, "b d"]
     ) -> list[Seen]:
         """Pass the frame of a goal through all layers: it sees the condition and itself only."""
-        embedded = self._embed_clip(goal.codes[:, None])[:, 0]
-        features = self.dropout(embedded + added[:, None] + self.goal_mark)
-        # Within one frame times do not matter.
-        times = torch.zeros(self.layout.num_places, dtype=torch.int64, device=features.device)
-        rotation = self.rotation(times, features.dtype)
-        visible = window_mask(times, window=1, order=self.shape.order)
+        features = self._embed_goal(goal, added)
+        within = self._within_goal(features)
         seen_by_layer = []
         for block, seen in zip(self.layers, prefix, strict=True):
-            features, layer = block.codes(features, times=rotation, visible=visible, prefix=seen)
+            features, layer = block.codes(features, within, prefix=seen)
             seen_by_layer.append(layer)
         return seen_by_layer
 
-    def _first_frame(self, times: Int64[Tensor, "n"], dtype: torch.dtype) -> FirstFrame | None:
-        if not self.shape.keep_first:
-            return None
-        return FirstFrame(
-            places=self.layout.num_places,
-            ages=self.rotation(self.bounded(times), dtype),
-            visible=(times >= self.shape.window)[:, None],
+    def _embed_goal(self, goal: Goal, added: Float[Tensor, "b d"]) -> Float[Tensor, "b m d"]:
+        embedded = self._embed_clip(goal.codes[:, None])[:, 0]
+        return self.dropout(embedded + added[:, None] + self.goal_mark)
+
+    def _masks(self, features: Float[Tensor, "b n d"] | None) -> list[Masks | None]:
+        """Draw the masks of all layers for the prefix or a goal, which need them before codes do.
+
+        So the same is drawn whether these pass through all layers first or layer by layer.
+        """
+        return [None if features is None else block.masks(features) for block in self.layers]
+
+    def _within_goal(self, features: Float[Tensor, "b _ d"]) -> Within:
+        # Within one frame times do not matter.
+        times = torch.zeros(self.layout.num_places, dtype=torch.int64, device=features.device)
+        return Within(
+            times=self.rotation(times, features.dtype),
+            visible=window_mask(times, window=1, order=self.shape.order),
         )
+
+    def _within_clip(self, times: Int64[Tensor, "n"], dtype: torch.dtype, *, twice: bool) -> Within:
+        window, order = self.shape.window, self.shape.order
+        first = None
+        if self.shape.keep_first:
+            first = FirstFrame(
+                places=self.layout.num_places,
+                ages=self._ages(times, dtype),
+                visible=(times >= window)[:, None],
+            )
+        visible = window_mask(times, window=window, order=order, twice=twice)
+        return Within(times=self.rotation(times, dtype), visible=visible, first=first)
+
+    def _ages(self, ages: Int64[Tensor, "n"], dtype: torch.dtype) -> Rotation:
+        """Bound the distance to an anchor by what training has seen."""
+        return self.rotation(ages.clamp(-self.shape.reach, self.shape.reach), dtype)
 
     def _embed_clip(
         self, sequence: Int64[Tensor, "b t m"], hidden: Bool[Tensor, "b t mp"] | None = None

@@ -1,6 +1,6 @@
 """Training of the transformer of one level."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,12 +22,15 @@ from cvg.errors import UserError
 from cvg.seeding import generator, seed_everything
 from cvg.tensors import Bool, Float, Int64, Tensor
 from cvg.training.loop import Job, StepResult, Surroundings, Trained, train
+from cvg.training.ranks import ALONE, Ranks, add_up
 from cvg.transformer.conditioning import action_spread, collect_conditioning, known_conditions
 from cvg.transformer.model import Goal, Transformer, TransformerShape
 from cvg.transformer.store import TrainedTransformer
 
 # Enough for a steady figure; a larger held-out set is thinned out evenly.
 MOST_VALIDATION_CLIPS = 256
+# Clips at once: the batch of many ranks together may be more than one of them has room for.
+VALIDATION_BATCH = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +73,8 @@ def train_transformer(
         train_step=task.train_step,
         validate=task.validate,
         objective="nll",
-        matrices=model.matrices,
+        matrices=lambda: model.matrices,
+        layers=model.layer_names,
     )
     trained = train(job, own, around)
     kept = TrainedTransformer(model=model, conditioning=conditioning, vqgan_hash=store.vqgan_hash)
@@ -145,12 +149,13 @@ class LevelTask:
 
     def validate(self, averaged: nn.Module) -> dict[str, float]:
         """Measure on held-out clips."""
-        batches = self._held_out.in_order(self._own.batch_size, most=MOST_VALIDATION_CLIPS)
+        size = min(self._own.batch_size, VALIDATION_BATCH)
         return measure(
             cast("Transformer", averaged),
-            batches,
+            self._held_out.in_order(size, most=MOST_VALIDATION_CLIPS),
             conditioning=self._conditioning,
             device=self._around.device,
+            ranks=self._ranks,
         )
 
     def _draw_goal(
@@ -201,38 +206,64 @@ def cross_entropies(
 @torch.no_grad()
 def measure(
     model: Transformer,
-    batches: Iterator[CodeBatch],
+    batches: Iterable[CodeBatch],
     *,
     conditioning: Conditioning,
     device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
     """Measure a model on held-out clips, all that is known of them given.
 
     In raster order all true codes before a code are given. In parallel order a random part of its
     frame is hidden, always the same one.
 
+    Args:
+        model: the same on all ranks.
+        batches: of clips.
+        conditioning: of the model.
+        device: where it computes.
+        ranks: that take the batches in turn.
+
     Returns:
         `nll` in nats a code, of those that are predicted; and over the frames after the first of
         each clip, where there are any, `accuracy` of the likeliest code beside `accuracy_copy`,
         that of the code at the same place one frame before.
     """
-    layout, rng = model.layout, generator(0, "hidden codes of validation")
-    sums: dict[str, float] = dict.fromkeys(("nll", "codes", "right", "copied", "later"), 0.0)
-    for batch in batches:
+
+    def figures(part: tuple[CodeBatch, Bool[Tensor, "b t mp"]]) -> dict[str, Tensor]:
+        batch, hidden = part[0], part[1].to(device)
         sequence = batch.sequence.to(device)
-        hidden = None
+        parallel = model.shape.order == "parallel"
+        logits = model(
+            sequence,
+            gather_known(conditioning, batch).to(device),
+            hidden=hidden if parallel else None,
+        )
+        codes = sequence[..., model.layout.num_given :]
+        later = hidden[:, 1:]
+        return {
+            "nll": cross_entropies(logits, codes)[hidden].sum(),
+            "codes": hidden.sum(),
+            "right": (logits[:, 1:].argmax(-1) == codes[:, 1:])[later].sum(),
+            "copied": (codes[:, :-1] == codes[:, 1:])[later].sum(),
+            "later": later.sum(),
+        }
+
+    sums = add_up(_with_hidden(batches, model), figures, ranks)
+    return _shares({name: total.item() for name, total in sums.items()})
+
+
+def _with_hidden(
+    batches: Iterable[CodeBatch], model: Transformer
+) -> Iterator[tuple[CodeBatch, Bool[Tensor, "b t mp"]]]:
+    """Say of each batch which codes are measured: all, or in parallel order those hidden."""
+    rng = generator(0, "hidden codes of validation")
+    for batch in batches:
         if model.shape.order == "parallel":
-            hidden = hide_at_random(batch.sequence, layout, rng=rng).to(device)
-        logits = model(sequence, gather_known(conditioning, batch).to(device), hidden=hidden)
-        codes = sequence[..., layout.num_given :]
-        counted = torch.ones_like(codes, dtype=torch.bool) if hidden is None else hidden
-        later = counted[:, 1:]
-        sums["nll"] += cross_entropies(logits, codes)[counted].sum().item()
-        sums["codes"] += counted.sum().item()
-        sums["right"] += (logits[:, 1:].argmax(-1) == codes[:, 1:])[later].sum().item()
-        sums["copied"] += (codes[:, :-1] == codes[:, 1:])[later].sum().item()
-        sums["later"] += later.sum().item()
-    return _shares(sums)
+            yield batch, hide_at_random(batch.sequence, model.layout, rng=rng)
+        else:
+            codes = batch.sequence[..., model.layout.num_given :]
+            yield batch, torch.ones_like(codes, dtype=torch.bool)
 
 
 def _shares(sums: Mapping[str, float]) -> dict[str, float]:

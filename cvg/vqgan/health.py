@@ -7,10 +7,12 @@ import torch.nn.functional as F
 
 from cvg.codes.use import code_use
 from cvg.tensors import Float, Int64, Tensor
+from cvg.training.ranks import ALONE, Ranks, add_up
 from cvg.vqgan.comparator import Comparator
 from cvg.vqgan.model import Vqgan
 
 PIXEL_RANGE = 2.0  # frames are in [-1, 1]
+USED = "used "
 
 
 def frame_psnr(
@@ -27,33 +29,39 @@ def measure_health(
     batches: Iterable[Float[Tensor, "_ c h w"]],
     *,
     comparator: Comparator | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
-    """Measure reconstruction and code use over all batches.
+    """Measure reconstruction and code use over all batches, which the ranks take in turn.
 
     Returns:
         `psnr` (mean over frames, dB), `psnr_top` and the like for each shorter prefix of levels,
         `l2` (mean squared error), `lpips` or `lpips_vgg` where there is a comparator, and usage and
         perplexity of each level as `usage_top`, `perplexity_top`, ...
     """
-    sums: dict[str, float] = {}
     size = vqgan.shape.quantizer.codebook_size
-    counts = {level: torch.zeros(size, dtype=torch.int64) for level in vqgan.shape.levels}
-    num_frames = 0
-    for frames in batches:
+
+    def figures(frames: Float[Tensor, "_ c h w"]) -> dict[str, Tensor]:
+        frames = frames.to(next(vqgan.parameters()).device)
         result = vqgan(frames)
-        figures = {"psnr": frame_psnr(frames, result.frames).mean()}
-        figures |= _prefix_psnr(vqgan, frames, result.codes)
-        figures["l2"] = F.mse_loss(result.frames, frames)
+        means = {"psnr": frame_psnr(frames, result.frames).mean()}
+        means |= _prefix_psnr(vqgan, frames, result.codes)
+        means["l2"] = F.mse_loss(result.frames, frames)
         if comparator is not None:
-            figures[comparator.figure] = comparator(result.frames, frames)
-        for name, value in figures.items():
-            sums[name] = sums.get(name, 0.0) + value.item() * len(frames)
-        for level, codes in result.codes.items():
-            counts[level] += torch.bincount(codes.flatten().cpu(), minlength=size)
-        num_frames += len(frames)
-    means = {name: total / num_frames for name, total in sums.items()}
+            means[comparator.figure] = comparator(result.frames, frames)
+        count = torch.tensor(len(frames))
+        sums = {name: mean.double() * len(frames) for name, mean in means.items()}
+        used = {
+            f"{USED}{level}": torch.bincount(codes.flatten().cpu(), minlength=size)
+            for level, codes in result.codes.items()
+        }
+        return {"frames": count} | sums | used
+
+    sums = add_up(batches, figures, ranks)
+    counts = {level: sums.pop(f"{USED}{level}") for level in vqgan.shape.levels}
+    num_frames = sums.pop("frames")
+    means = {name: (total / num_frames).item() for name, total in sums.items()}
     for level, count in counts.items():
-        use = code_use(count)
+        use = code_use(count.long())
         means |= {f"usage_{level}": use.usage, f"perplexity_{level}": use.perplexity}
     return means
 

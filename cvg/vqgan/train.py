@@ -102,9 +102,7 @@ def train_vqgan(
     def validate(averaged: nn.Module) -> dict[str, float]:
         assert isinstance(averaged, Vqgan)
         batches = held_out.in_order(VALIDATION_BATCH, most=MOST_VALIDATION_FRAMES)
-        figures = measure_health(
-            averaged, (frames.to(device) for frames in batches), comparator=comparator
-        )
+        figures = measure_health(averaged, batches, comparator=comparator, ranks=ranks)
         _warn_of_dead_codes(figures, vqgan.shape, frames=validated, told=told)
         return figures
 
@@ -114,7 +112,7 @@ def train_vqgan(
         train_step=train_step,
         validate=validate,
         objective="l2" if comparator is None else comparator.figure,
-        matrices=vqgan.matrices,
+        matrices=lambda: vqgan.matrices,
         stateful={"adversary": adversary} if adversary else {},
         looks=tuple(step for step in (params.discriminator.start_step,) if adversary and step),
     )

@@ -14,8 +14,9 @@ LIMIT = 150  # seconds, after which all of a start is killed
 class Started:
     """A program on some ranks, as `torchrun` starts it; on one rank without it."""
 
-    def __init__(self, words, *, ranks, folder, **environment):
+    def __init__(self, words, *, ranks, folder, restarts=0, **environment):
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+        torchrun += [f"--max-restarts={restarts}"]
         self.process = subprocess.Popen(
             [sys.executable, *(torchrun if ranks > 1 else []), *map(str, words)],
             cwd=folder,
@@ -59,8 +60,9 @@ def start(root):
     """Start a program from the root of the project; what is still there at the end is killed."""
     started = []
 
-    def start(*words, ranks=2, **environment):
-        started.append(Started(words, ranks=ranks, folder=root, **environment))
+    def start(*words, ranks=2, restarts=0, **environment):
+        others = {"ranks": ranks, "restarts": restarts, "folder": root}
+        started.append(Started(words, **others, **environment))
         return started[-1]
 
     yield start

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -17,14 +18,17 @@ from unittest import mock
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from cvg import launch
 from cvg.codes.layout import layout_of
 from cvg.critic.train import train_critic
 from cvg.finetuning.train import Settings, finetune
 from cvg.sampling.models import Models
+from cvg.training.finite import NonFiniteError
 from cvg.training.group import joined
 from cvg.training.loop import Job, StepResult, Surroundings, train
+from cvg.training.ranks import add_up
 from cvg.training.runtime import chosen_runtime
 from cvg.training.weights import hash_weights
 from cvg.transformer.store import TrainedTransformer
@@ -66,11 +70,12 @@ def main(out, jobs):
                 (out / f"{name}.json").write_text(json.dumps(trained.history.rows))
 
 
-def transformer(level, order="raster", **changes):
+def transformer(level, order="raster", goal_share=0.1, **changes):
     def run(stores, around):
         params = PARAMS.transformer
         own = params.of(level).model_copy(update=EXACT | {"grad_clip": UNCLIPPED} | changes)
-        params = params.model_copy(update={"order": order, level: own})
+        conditions = params.conditions.model_copy(update={"goal_share": goal_share})
+        params = params.model_copy(update={"order": order, "conditions": conditions, level: own})
         result = train_transformer(stores["codes"], level, params, around)
         return [result.transformer.model], result.trained
 
@@ -173,11 +178,70 @@ def uneven(stores, around):
     return [model], trained
 
 
+def looks(stores, around):
+    """Looks at five batches that ranks take in turn; in the second look one is not finite."""
+    torch.manual_seed(0)
+    model = nn.Linear(3, 3)
+    batches = list(torch.randn(5, 4, 3, generator=TOYS.rng()))
+    seen = []
+
+    def train_step(step, part):
+        return StepResult(loss=0.0 * model(batches[0]).sum(), figures={})
+
+    def validate(averaged):
+        seen.append(0)
+
+        def figures(batch):
+            if len(seen) == 2 and batch is batches[3]:
+                raise NonFiniteError("as it may be")
+            return {"sums": averaged(batch).exp().sum(0), "count": torch.tensor(len(batch))}
+
+        with torch.no_grad():
+            totals = add_up(iter(batches), figures, around.runtime.ranks)
+        return {"sum": totals["sums"][0].item(), "count": totals["count"].item()}
+
+    params = PARAMS.vqgan.model_copy(update={"steps": 6, "validate_every": 2, "weight_decay": 0.0})
+    job = Job(label="looks", model=model, train_step=train_step, validate=validate, objective="sum")
+    return [model], train(job, params, around)
+
+
+def gathered(precision):
+    """A transformer of many layers; says how many have whole weights at once, and of what type."""
+
+    def run(stores, around):
+        found = {"forward": 0, "backward": 0}
+
+        def spied(job, *others):
+            blocks = list(job.model.blocks)
+
+            def count(*_, way):
+                weights = [block.network[0].weight for block in blocks]
+                whole = [weight for weight in weights if not isinstance(weight, DTensor)]
+                found[way] = max(found[way], len(whole))
+                found["type"] = str(whole[0].dtype)
+
+            for block in blocks:
+                block.register_forward_pre_hook(partial(count, way="forward"))
+                block.network[2].register_full_backward_hook(partial(count, way="backward"))
+            return train(job, *others)
+
+        around = replace(around, runtime=replace(around.runtime, precision=precision))
+        with mock.patch("cvg.transformer.train.train", spied):
+            models, trained = transformer("top", layers=8)(stores, around)
+        trained.history.rows.append(found)
+        return models, trained
+
+    return run
+
+
 JOBS = {
     "uneven": uneven,
+    "looks": looks,
+    "gathered": gathered("fp32"),
+    "halved": gathered("bf16"),
     "raster": transformer("top"),
     "parallel": transformer("bottom", order="parallel", accumulate=2),
-    "dropped": transformer("bottom", dropout=0.3),
+    "dropped": transformer("bottom", goal_share=0.5, dropout=0.3),
     "clipped": transformer("top", grad_clip=CLIPPED),
     "vqgan": vqgan(),
     "restarts": vqgan(restart_below=0.9, codebook_decay=0.5),

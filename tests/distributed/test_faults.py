@@ -37,7 +37,7 @@ class Training:
         self.folder, self._start = folder, start
         TOYS["write_codes"](folder / "codes")
 
-    def start(self, *, ranks=2, strategy="ddp", seconds="60", **changes):
+    def start(self, *, ranks=2, strategy="ddp", seconds="60", restarts=0, **changes):
         words = ["-m", "pipeline", "train-transformer", "--level", "top"]
         words += ["--codes", self.folder / "codes", "--out", self.folder / "out"]
         words += ["--plot", self.folder / "plot.csv"]
@@ -46,9 +46,12 @@ class Training:
         return self._start(
             *words,
             ranks=ranks,
+            restarts=restarts,
             CVG_STRATEGY=strategy,
             CVG_COLLECTIVE_SECONDS=seconds,
             CVG_STATE_DIR=str(self.folder / "state"),
+            # Or torchrun gives ranks that it starts anew the addresses of those before.
+            TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1",
         )
 
     def started_until_a_checkpoint(self, **others):
@@ -100,6 +103,16 @@ def test_a_rank_is_killed_and_the_run_goes_on_the_other_way(training, whole, bef
     assert not (training.folder / "out").exists()
 
     out = training.finish(strategy=after)
+    assert "train-transformer top: goes on from step" in out
+    assert training.bytes == whole.bytes
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_torchrun_starts_all_ranks_anew_and_they_go_on(training, whole, victim):
+    started = training.started_until_a_checkpoint(restarts=1)
+    os.kill(started.ranks()[victim], signal.SIGKILL)
+    status, out = started.finish()
+    assert status == 0, out
     assert "train-transformer top: goes on from step" in out
     assert training.bytes == whole.bytes
 

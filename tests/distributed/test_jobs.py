@@ -15,14 +15,15 @@ ALIKE = ("raster", "parallel", "vqgan", "restarts", "critic", "pixels", "teach",
 SAME_BITS = ("uneven", "raster", "dropped", "vqgan", "restarts", "critic")
 # They do not: gradients are added up over two parts, or their norm is that of two halves.
 CLOSE = ("parallel", "clipped")
+OTHERS = ("looks", "gathered", "halved")
 
 
 @pytest.fixture(scope="session")
 def two(start, tmp_path_factory):
     """What two ranks trained, whole (ddp) and in parts (fsdp2)."""
     folder = tmp_path_factory.mktemp("two")
-    whole = sorted({*ALIKE, *SAME_BITS, *CLOSE})
-    parts = [f"{name}@fsdp2" for name in (*SAME_BITS, *CLOSE)]
+    whole = sorted({*ALIKE, *SAME_BITS, *CLOSE, *OTHERS})
+    parts = [f"{name}@fsdp2" for name in (*SAME_BITS, *CLOSE, *OTHERS)]
     status, out = start(JOBS, folder, *whole, *parts).finish()
     assert status == 0, out
     # Of two ranks one speaks.
@@ -34,7 +35,7 @@ def two(start, tmp_path_factory):
 def one(start, tmp_path_factory):
     """What one process trained."""
     folder = tmp_path_factory.mktemp("one")
-    status, out = start(JOBS, folder, *ALIKE, ranks=1).finish()
+    status, out = start(JOBS, folder, *ALIKE, "looks", ranks=1).finish()
     assert status == 0, out
     return folder
 
@@ -87,3 +88,32 @@ def test_ranks_leave_out_a_batch_together_and_follow_one_clock(two):
 
 def test_codes_were_restarted_at_all(two):
     assert max(row["restarted_top"] for row in rows(two, "restarts") if "loss" in row) > 0
+
+
+@pytest.mark.parametrize("strategy", ["", "@fsdp2"])
+def test_ranks_that_share_a_look_find_what_one_does_to_the_last_bit(one, two, strategy):
+    """A number of one of them that is not finite among it."""
+    names = ("held_out_sum", "held_out_count")
+    alone, shared = (
+        [[row[name] for name in names if name in row] for row in rows(folder, name_)]
+        for folder, name_ in ((one, "looks"), (two, f"looks{strategy}"))
+    )
+    assert str(shared) == str(alone)
+    assert [row[1:] for row in shared] == [[20], [], [20]]
+
+
+def test_of_weights_in_parts_one_layer_is_gathered_at_a_time(two):
+    found = {name: rows(two, name)[-1] for name in ("gathered", "gathered@fsdp2")}
+    kind = {"type": "torch.float32"}
+    assert found["gathered"] == {"forward": 8, "backward": 8} | kind
+    assert found["gathered@fsdp2"] == {"forward": 1, "backward": 1} | kind
+    assert largest_difference(two, "gathered", two, "gathered@fsdp2") == 0
+
+
+def test_in_half_precision_layers_are_gathered_so(two):
+    whole, parts = (rows(two, name) for name in ("halved", "halved@fsdp2"))
+    assert (whole[-1]["type"], parts[-1]["type"]) == ("torch.float32", "torch.bfloat16")
+    # Norms and biases are rounded too.
+    assert largest_difference(two, "halved", two, "halved@fsdp2") < 1e-3
+    for ours, theirs in zip(whole[:-1], parts[:-1], strict=True):
+        assert ours["held_out_nll"] == pytest.approx(theirs["held_out_nll"], rel=1e-3)

@@ -1,16 +1,20 @@
 """Plans of whole runs: what fits, what should change, what a second of video costs."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from cvg.planning.memory import USABLE, memory_of
+from benchmarks.plan_ranks import CASES, compare, run
+from cvg.planning.memory import STRATEGIES, USABLE, checkpoint_bytes, memory_of
 from cvg.planning.plan import advice, plan_stages
 from cvg.planning.sampling import sampling_cost
 from cvg.planning.storage import storage_of
 from cvg.planning.trace import count_by_part, trace
+from cvg.training.checkpoint import Checkpoints
+from cvg.training.group import BUCKET
 from cvg.training.runtime import Runtime
 from cvg.transformer.decoder import Decoder
 from cvg.transformer.packing import pack
@@ -51,20 +55,79 @@ def test_one_device_holds_every_byte_once(cost):
     assert need.total == 3 * cost.weights + cost.beside + cost.optimizer + work
 
 
-def test_ddp_sends_gradients_from_a_copy(cost):
-    one, eight = (memory_of(cost, strategy="ddp", devices=n) for n in (1, 8))
-    assert eight.total - one.total == cost.gradients
+@pytest.mark.parametrize(
+    ("largest", "copied"), [(100, 4 * BUCKET), (5 * BUCKET, 5 * BUCKET), (99 * BUCKET, 99 * BUCKET)]
+)
+def test_ddp_sends_gradients_in_copies_of_a_bucket_or_of_the_largest(cost, largest, copied):
+    big = replace(cost, gradients=100 * BUCKET, peak=101 * BUCKET, update_peak=1, largest=largest)
+    one, eight = (memory_of(big, strategy="ddp", devices=n) for n in (1, 8))
+    assert one.activations == BUCKET
+    assert eight.activations == copied
+    assert replace(eight, activations=one.activations) == one
 
 
-def test_fsdp2_divides_all_but_activations(cost):
-    whole, part = (memory_of(cost, strategy="fsdp2", devices=n) for n in (1, 1000))
-    assert part.gradients + part.optimizer + part.copies < 0.01 * whole.total
-    assert part.activations == whole.activations + 3 * cost.largest
+def test_ddp_sends_no_more_than_there_is(cost):
+    small = replace(cost, peak=cost.gradients, update_peak=1)
+    assert memory_of(small, strategy="ddp", devices=2).activations == cost.gradients < BUCKET
 
 
-def test_largest_part_is_gathered_and_not_the_whole(networks):
-    deep = trace(lambda: networks("transformer.top.layers=40").transformer("top", 1), RUNTIME)
-    assert deep.largest < 0.3 * deep.weights
+# What is in no layer has 50 bytes.
+PARTS = {"weights": 1010, "buffers": 10, "layers": [400, 550], "gradients": 1000, "beside": 7}
+PARTS |= {"optimizer": 2000, "ungraded": 5000, "update_peak": 1, "halved": False}
+
+
+def test_fsdp2_divides_parameters_and_what_follows_them(cost):
+    need = memory_of(replace(cost, **PARTS), strategy="fsdp2", devices=4)
+    assert (need.weights, need.gradients, need.optimizer) == (250 + 10 + 7, 250, 500)
+    assert need.copies == 2 * (250 + 10)
+    assert need.activations == 5000 + 2 * 50 + 4 * 550
+
+
+def test_in_half_precision_layers_are_gathered_so_and_not_copied(cost):
+    need = memory_of(replace(cost, **PARTS | {"halved": True}), strategy="fsdp2", devices=4)
+    assert need.activations == 5000 + 2 * 50 + 550 * 5 // 2 - 950 // 2
+
+
+def test_what_has_no_layers_is_gathered_whole(cost):
+    need = memory_of(replace(cost, **PARTS | {"layers": []}), strategy="fsdp2", devices=4)
+    assert need.activations == 5000 + 2 * 1000
+
+
+def test_on_many_devices_the_beginning_takes_most(cost):
+    idle = replace(cost, **PARTS | {"ungraded": 0, "layers": [10] * 100})
+    assert memory_of(idle, strategy="fsdp2", devices=1000).total == 2 * 1010 + 7
+    assert memory_of(idle, strategy="fsdp2", devices=2).total > 2 * 1010 + 7
+
+
+def test_a_layer_is_gathered_and_not_the_whole(networks):
+    made = networks("transformer.top.layers=8")
+    model = made.make_transformer("top")
+    deep = trace(lambda: made.transformer("top", 1), RUNTIME)
+    assert deep.layers == [4 * sum(one.numel() for one in model.layers[0].parameters())] * 8
+    assert deep.weights - deep.buffers == 4 * sum(one.numel() for one in model.parameters())
+    assert 0 < deep.buffers == sum(one.nbytes for one in model.buffers())
+    need = memory_of(deep, strategy="fsdp2", devices=2)
+    assert (
+        need.activations
+        < memory_of(replace(deep, layers=[]), strategy="fsdp2", devices=2).activations
+    )
+
+
+def test_a_checkpoint_is_as_large_as_planned(networks, tmp_path):
+    def build():
+        return networks("transformer.top.width=64").transformer("top", 1)
+
+    checkpoints = Checkpoints(tmp_path)
+    run(build(), RUNTIME, checkpoints)
+    planned = checkpoint_bytes(trace(build, RUNTIME))
+    assert planned == pytest.approx(checkpoints.newest().stat().st_size, rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("number", [pytest.param(n, id=one.name) for n, one in enumerate(CASES)])
+def test_two_ranks_take_the_memory_that_is_planned(number, strategy):
+    assert compare(number, strategy)["ratio"] == pytest.approx(1, abs=0.15)
 
 
 @pytest.mark.parametrize("devices", [1, 2])

@@ -40,6 +40,21 @@ def test_without_data_nothing_is_allocated():
         assert giant.sum().item() == 1.0
 
 
+def test_what_is_set_aside_is_counted_apart():
+    with Ledger() as ledger:
+        kept, other = torch.zeros(1000), torch.zeros(100)
+        ledger.restart()
+        ledger.set_aside(kept)
+        ledger.set_aside(kept)
+        more = torch.zeros(10)
+        assert (ledger.most, ledger.most_besides) == (4440, 4400)
+        assert ledger.restart() == 4440
+        assert ledger.most_besides == 440
+        del kept, more
+        assert ledger.restart() == ledger.most_besides == 400
+    assert other.numel() == 100
+
+
 @pytest.mark.parametrize("level", ["top", "bottom"])
 def test_layers_have_the_numbers_of_the_textbook(networks, level):
     cost = trace(lambda: networks().transformer(level, 1), RUNTIME)
@@ -101,6 +116,20 @@ def test_gradients_of_accumulated_batches_are_held_from_the_start(networks):
     # A little more: what Python has not let go of yet counts too.
     assert once.peak < twice.peak <= 1.01 * (once.peak + once.gradients)
     assert once.saved == twice.saved
+    # Without them both are alike.
+    assert twice.peak == pytest.approx(twice.ungraded + twice.gradients, rel=0.01)
+    assert twice.ungraded == pytest.approx(once.ungraded, rel=0.01)
+    assert once.ungraded <= once.peak
+
+
+def test_muon_computes_with_no_more_for_more_layers(networks, monkeypatch):
+    monkeypatch.setattr("cvg.training.muon.TOGETHER", 4 * 128**2)
+    few, many = (
+        trace(lambda n=n: networks(f"transformer.top.layers={n}").transformer("top", 1), RUNTIME)
+        for n in (4, 12)
+    )
+    assert many.update == pytest.approx(3 * few.update)
+    assert many.update_peak == pytest.approx(few.update_peak, rel=0.01)
 
 
 def test_optimizers_keep_one_moment_of_matrices_and_two_of_the_rest(networks):

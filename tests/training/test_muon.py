@@ -68,6 +68,16 @@ def test_a_kernel_is_the_matrix_that_maps_patches_to_outputs(shape, layout):
     assert torch.allclose(kernel.flatten(1), matrix, atol=1e-5)
 
 
+def test_matrices_of_one_shape_may_be_treated_in_parts(monkeypatch):
+    found = []
+    for together in (2**24, 1):
+        monkeypatch.setattr("cvg.training.muon.TOGETHER", together)
+        found.append(weights())
+        take_steps(Muon(found[-1], lr=0.1, weight_decay=0.1), found[-1])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
 def test_weights_without_a_gradient_stay():
     still, moving = weights([(3, 3), (3, 3)])
     before = [weight.detach().clone() for weight in (still, moving)]

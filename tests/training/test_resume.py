@@ -112,7 +112,7 @@ def outcome(folder, *, crash_at=None, signal_at=None, validation_crash=None, par
         train_step=train_step,
         validate=validate,
         objective="score",
-        matrices=[model.layers[2].weight],
+        matrices=lambda: [model.layers[2].weight],
         stateful={"adversary": adversary},
     )
     around = Surroundings(
