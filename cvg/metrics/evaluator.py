@@ -170,10 +170,21 @@ class Evaluator:
         """Give what of this machine shapes figures."""
         return computing()
 
+    def measure(self, name: str, rows: slice) -> Rows:
+        """Measure some clips of a set."""
+        clips = self._candidates.clips(name, rows)
+        is_paired = name in self._candidates.paired
+        real = self._candidates.clips(REAL, rows) if is_paired else None
+        found = self._meter.measure(clips, real=real).rows
+        if is_paired or name == REAL:
+            shown = [number - rows.start for number in self._shown() if number in _range(rows)]
+            found |= self._of_run.measure(name, clips, rows) | {SHOWN: clips[shown]}
+        return found
+
     def make(self, number: int, folder: Path, *, advance: Callable[[int], None]) -> None:
         """Write what is measured of the clips of a part into `folder`."""
         name, rows = self._parts[number]
-        write_part(folder, self._measure(name, rows))
+        write_part(folder, self.measure(name, rows))
         advance(self.sizes[number])
 
     def join(self, parts: Sequence[Path]) -> Suite:
@@ -191,16 +202,6 @@ class Evaluator:
                 pictures[f"clips.{name.rpartition('.')[2]}"] = found.rows[SHOWN]
         absent = [*self._networks.missing, *self._candidates.absent, *self._of_run.absent]
         return suite_of(evaluations, self._samples, pictures=pictures, absent=absent)
-
-    def _measure(self, name: str, rows: slice) -> Rows:
-        clips = self._candidates.clips(name, rows)
-        is_paired = name in self._candidates.paired
-        real = self._candidates.clips(REAL, rows) if is_paired else None
-        found = self._meter.measure(clips, real=real).rows
-        if is_paired or name == REAL:
-            shown = [number - rows.start for number in self._shown() if number in _range(rows)]
-            found |= self._of_run.measure(name, clips, rows) | {SHOWN: clips[shown]}
-        return found
 
     def _measured(self, name: str, rows: Rows) -> Measured:
         count = self._candidates.counts[name]

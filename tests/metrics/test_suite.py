@@ -17,6 +17,7 @@ from cvg.metrics.clips import rows_at_once
 from cvg.metrics.evaluator import Evaluator, Judges
 from cvg.metrics.names import flat_figures
 from cvg.metrics.networks import Networks
+from cvg.metrics.pixels import psnr
 from cvg.metrics.record import write_suite
 from cvg.segments import Segment
 
@@ -220,6 +221,45 @@ def test_the_figures_of_the_samples_are_means_of_their_rows(suite):
     assert np.mean(by_frame) == pytest.approx(suite.figures["sample"]["psnr"])
 
 
+def test_the_cut_into_parts_changes_no_figure(samples, run_suite, critic, monkeypatch):
+    captions = ("a red disc", None, "blue", "a disc")
+    clips = [
+        replace(clip, caption=text) for clip, text in zip(samples.clips, captions, strict=True)
+    ]
+    told = replace(samples, clips=clips, unconditional=255 - samples.frames)
+    whole = run_suite(told, critic=critic)
+    monkeypatch.setattr("cvg.metrics.parts.FEWEST_CLIPS", 3)
+    parted = run_suite(told, critic=critic)
+    assert parted.scores == approximately(whole.scores)
+    assert parted.clips == approximately(whole.clips)
+    assert parted.horizon == approximately(whole.horizon)
+    for name, array in whole.pictures.items():
+        assert np.array_equal(array, parted.pictures[name]), name
+
+
+def test_rows_of_clips_are_in_the_order_of_the_samples(store, samples, run_suite, monkeypatch):
+    monkeypatch.setattr("cvg.metrics.parts.FEWEST_CLIPS", 3)
+    sides = (clips[:, CONTEXT:] for clips in (true_clips(store, samples), samples.frames))
+    rows = [row["psnr"] for row in run_suite(samples).clips]
+    assert rows == pytest.approx(psnr(*sides).mean(axis=1).tolist())
+
+
+def test_each_clip_is_held_against_its_own_caption(store, samples, vqgan, monkeypatch):
+    colours = ("red", "blue", "green", "red")
+    clips = [
+        replace(clip, caption=f"a {colour} circle moves up fast")
+        for clip, colour in zip(samples.clips, colours, strict=True)
+    ]
+    monkeypatch.setattr(
+        "cvg.metrics.of_run.shows_what_is_told",
+        lambda clips, scenes, first: np.array([scene[0].colour == "red" for scene in scenes]),
+    )
+    judges = Judges(vqgan=vqgan, networks=NONE)
+    evaluator = Evaluator(store, replace(samples, clips=clips), judges, seed=0)
+    found = [evaluator.measure("sample", slice(*rows))["caption"] for rows in ((0, 3), (3, 4))]
+    assert np.concatenate(found).tolist() == [True, False, False, True]
+
+
 def test_every_score_carries_its_protocol(suite):
     for score in suite.scores:
         assert score["protocol"]["context_frames"] == CONTEXT
@@ -315,3 +355,12 @@ def test_a_critic_that_looks_at_more_frames_is_left_out_with_a_sentence(samples,
     found = run_suite(short, critic=critic)
     assert "critic_auc" not in found.figures["sample"]
     assert any("the critic looks at 5 frames, the clips have 4" in text for text in found.absent)
+
+
+def approximately(tree):
+    """The same up to rounding: what is computed together may change last bits."""
+    if isinstance(tree, dict):
+        return {name: approximately(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [approximately(value) for value in tree]
+    return pytest.approx(tree, rel=1e-5) if isinstance(tree, float) else tree

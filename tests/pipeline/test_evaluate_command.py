@@ -167,26 +167,43 @@ def test_two_processes_give_the_bytes_of_one(folders):
     assert not [path for path in (folders / ".runs").rglob("*") if path.is_file()]
 
 
-def test_parts_of_videos_are_kept_until_all_are_there(folders, monkeypatch):
-    run("evaluate", *SAMPLES, "--scores", "one")
-    assert not (folders / ".runs").exists()
+@pytest.fixture
+def made(monkeypatch):
+    """The parts that are made of videos; at the one that `made.stop` names it is interrupted."""
     monkeypatch.setattr("pipeline.mapped.Launch.is_alone", False)
-    make, made = FolderScorer.make, []
+    make = FolderScorer.make
+
+    class Made(list):
+        stop = None
+
+    made = Made()
 
     def watched(scorer, number, folder, *, advance):
-        if len(made) == 2:
+        if number == made.stop:
             raise KeyboardInterrupt
         make(scorer, number, folder, advance=advance)
         made.append(number)
 
     monkeypatch.setattr(FolderScorer, "make", watched)
+    return made
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_an_interrupted_evaluation_of_videos_goes_on_unless_a_video_changes(folders, made, changes):
+    made.stop = 2
     with pytest.raises(AssertionError):
         run("evaluate", *SAMPLES, "--scores", "parts")
     assert not (folders / "parts").exists()
-    monkeypatch.setattr(FolderScorer, "make", lambda *a, **b: made.append(a[1]) or make(*a, **b))
+    if changes:
+        (folders / "a/0.npy").touch()
+    made.stop = None
     run("evaluate", *SAMPLES, "--scores", "parts")
+    assert made == ([0, 1, 0, 1, 2] if changes else [0, 1, 2])
+
+
+def test_parts_of_videos_give_the_bytes_of_none(folders, made, monkeypatch):
+    run("evaluate", *SAMPLES, "--scores", "parts")
+    monkeypatch.setattr("pipeline.mapped.Launch.is_alone", True)
+    run("evaluate", *SAMPLES, "--scores", "one")
     assert made == [0, 1, 2]
     assert written(folders / "one") == written(folders / "parts")
-    (folders / "a/0.npy").touch()
-    run("evaluate", *SAMPLES, "--scores", "parts")
-    assert made == [0, 1, 2] * 2

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import asdict
+from functools import partial
 
 import fsspec
 import pytest
@@ -176,6 +177,22 @@ def test_processes_that_take_each_others_room_read_the_right_bytes(store, monkey
     monkeypatch.setattr(cache, "RESERVE", 0)
     found = read_in_processes(store, store.stored, count=2)
     assert found == expected_of(store, store.stored)
+
+
+def test_a_file_that_another_process_removes_is_fetched_again_but_not_for_ever(store):
+    removals = []
+
+    def read_what_is_removed(path, *, times):
+        if len(removals) < times:
+            removals.append(path)
+            path.unlink()
+        return path.read_bytes()
+
+    stored, files = store.stored[0], open_store(store)
+    expected = (store.folder / stored.name).read_bytes()
+    assert files.use(stored, partial(read_what_is_removed, times=2)) == expected
+    with pytest.raises(UserError, match="removed as soon as it is fetched"):
+        files.use(stored, partial(read_what_is_removed, times=99))
 
 
 def test_a_header_that_is_no_json_is_named(store):
