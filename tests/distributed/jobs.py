@@ -218,7 +218,8 @@ def gathered(precision):
                 weights = [block.network[0].weight for block in blocks]
                 whole = [weight for weight in weights if not isinstance(weight, DTensor)]
                 found[way] = max(found[way], len(whole))
-                found["type"] = str(whole[0].dtype)
+                if whole:  # none while the average is looked at, which has these hooks too
+                    found["type"] = str(whole[0].dtype)
 
             for block in blocks:
                 block.register_forward_pre_hook(partial(count, way="forward"))
