@@ -81,13 +81,18 @@ class Layout:
         They are above to the left, above, above to the right, and to the left; `num_places` stands
         for one beyond the edge.
         """
+        return self.around()[:, :4].contiguous()
+
+    def around(self) -> Int64[Tensor, "m 9"]:
+        """Give for each place what is around it in its grid, row by row, itself in the middle.
+
+        `num_places` stands for what is beyond the edge.
+        """
         parts, start = [], 0
         for grid in self.grids:
             numbers = start + torch.arange(grid.num_codes).reshape(grid.rows, grid.columns)
-            around = F.pad(numbers, (1, 1, 1, 0), value=self.num_places)
-            up, here = around[:-1], around[1:]
-            neighbours = [up[:, :-2], up[:, 1:-1], up[:, 2:], here[:, :-2]]
-            parts.append(torch.stack(neighbours, dim=-1).flatten(0, 1))
+            padded = F.pad(numbers, (1, 1, 1, 1), value=self.num_places)
+            parts.append(padded.unfold(0, 3, 1).unfold(1, 3, 1).reshape(-1, 9))
             start += grid.num_codes
         return torch.cat(parts)
 

@@ -103,11 +103,13 @@ class Cache:
         slots = torch.cat([torch.arange(m) + self._slot(frame).start for frame in kept])
         slots = slots.to(self._bias.device)
         for layer, seen in zip(self.layers, layers, strict=True):
-            layer.keys[:, :, slots] = seen.keys[:, :, kept.start * m :]
-            layer.values[:, :, slots] = seen.values[:, :, kept.start * m :]
+            # A pass may have been of less precision.
+            keys, values = seen.keys.to(layer.keys.dtype), seen.values.to(layer.values.dtype)
+            layer.keys[:, :, slots] = keys[:, :, kept.start * m :]
+            layer.values[:, :, slots] = values[:, :, kept.start * m :]
             if self._model.shape.keep_first:
-                layer.keys[:, :, self._first] = seen.keys[:, :, :m]
-                layer.values[:, :, self._first] = seen.values[:, :, :m]
+                layer.keys[:, :, self._first] = keys[:, :, :m]
+                layer.values[:, :, self._first] = values[:, :, :m]
         self.frame = count
 
     def begin_frame(self) -> None:

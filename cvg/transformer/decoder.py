@@ -1,7 +1,6 @@
 """Writing videos code by code; computes what `Transformer.forward` computes."""
 
 import torch
-import torch.nn.functional as F
 
 from cvg.conditions.batch import Conditions
 from cvg.tensors import Bool, Float, Int64, Tensor
@@ -37,17 +36,16 @@ class Decoder:
         """
         self._packed, self.model = packed, packed.model
         self._conditions, self._goal = conditions, goal
-        embedding, m = self.model.code_embedding, self.model.layout.num_places
+        self._tables, m = packed.tables, self.model.layout.num_places
         with torch.inference_mode():
             prefix, self._added = self.model.see_condition(conditions)
-            self._table = embedding.table()
             self._cache = Cache(self.model, prefix, goal=goal)
             if goal is not None:
                 self._cache.set_goal(self.model.see_goal(goal, prefix, self._added))
-        self._codes = conditions.prefix.new_zeros(len(conditions), m)
-        # Of the codes of the present frame; the last row stands for what is beyond the edge.
-        self._vectors = torch.zeros_like(self._added)[:, None].repeat(1, m + 1, 1)
-        self._base = self._vectors[:, :-1].clone()  # what its places have besides their input
+        # Of the codes of the present frame, and of what is beyond the edge.
+        self._numbers = self._tables.number(conditions.prefix.new_zeros(len(conditions), m))
+        self._base = self._added[:, None].repeat(1, m, 1)  # what places have besides their input
+        self._has_above = False  # and what predicted places take from the codes above them
         self._before = self._added  # input of its first place in raster order
         self._previous: Int64[Tensor, "b m"] | None = None
         self._earlier: Int64[Tensor, "b m"] | None = None  # one frame before `_previous`
@@ -76,7 +74,11 @@ class Decoder:
 
     def _prefill_at_once(self, sequence: Int64[Tensor, "b t m"]) -> None:
         count = sequence.shape[1]
-        passed = self.model.process(sequence, self._conditions.frames(count), goal=self._goal)
+        brought = self._tables.clips(sequence, self.model.shape.order)
+        with self._packed.at_once():
+            passed = self.model.process(
+                sequence, self._conditions.frames(count), goal=self._goal, brought=brought
+            )
         self._cache.set_frames(passed.layers, count=count)
         self._previous = sequence[:, -1]
         self._earlier = sequence[:, -2] if count > 1 else None
@@ -98,7 +100,7 @@ class Decoder:
         self._conditions = self._conditions.take(rows)
         if self._goal is not None:
             self._goal = Goal(codes=self._goal.codes[rows], time=self._goal.time)
-        for name in ("_added", "_codes", "_vectors", "_base", "_before", "_previous", "_earlier"):
+        for name in ("_added", "_numbers", "_base", "_before", "_previous", "_earlier"):
             value = getattr(self, name)
             setattr(self, name, None if value is None else value[rows])
 
@@ -121,12 +123,14 @@ class Decoder:
         if self._previous is None:
             brought, self._before = embedding.first_frame(count), embedding.start.expand(count, -1)
         else:
-            vectors = embedding.look_up(self._table, self._previous)
-            brought, self._before = embedding.next_frame(vectors), vectors[:, -1]
+            numbers = self._tables.number(self._previous)
+            brought = self._tables.next_frame(numbers)
+            self._before = self._tables.look_up(numbers[:, -2])
         per_frame = self.model.frame_embedding(self._conditions.frame(self._cache.frame))
         if isinstance(per_frame, Tensor) and per_frame.ndim == 4:
             per_frame = per_frame[:, 0]
         self._base = brought + self._added[:, None] + per_frame
+        self._has_above = False
 
     @torch.inference_mode()
     def give(self, codes: Int64[Tensor, "b n"]) -> Float[Tensor, "b n v"]:
@@ -137,11 +141,13 @@ class Decoder:
         """
         places = slice(self._cache.place, self._cache.place + codes.shape[1])
         self._write(codes, places)
-        inputs = self._vectors[:, places]
+        inputs = self._tables.look_up(self._numbers[:, places])
         if self._raster:
             inputs = torch.cat([self._before_place(places.start)[:, None], inputs[:, :-1]], dim=1)
-            inputs = inputs + self._packed.look_beside(self._vectors, places)
-        features = self._base[:, places] + self._above(places) + inputs
+            inputs = inputs + self._tables.beside(self._numbers, places)
+        features = self._base[:, places] + inputs
+        if not self._has_above:
+            features = features + self._above(places)
         logits = self._predict(self._pass(features), places)
         self._advance(codes.shape[1])
         return logits
@@ -150,17 +156,17 @@ class Decoder:
     def peek(self) -> Float[Tensor, "b v"]:
         """Give the logits of the next place; its code must follow by `put`."""
         place = self._cache.place
-        if place == self.model.layout.num_given:
+        if not self._has_above:
             # All given codes are there, so what lies above every predicted place is known.
-            predicted = slice(place, None)
+            predicted = slice(self.model.layout.num_given, None)
             self._base[:, predicted] += self._above(predicted)
-            self._step = None
+            self._has_above, self._step = True, None
         if self._sight is not None:
             if self._step is None:
                 self._step = self._take_up(self._sight)
             return self._step.logits(place, self._cache.slots(1).start)
         here = slice(place, place + 1)
-        beside = self._packed.look_beside(self._vectors, here)
+        beside = self._tables.beside(self._numbers, here)
         features = self._base[:, here] + self._before_place(place)[:, None] + beside
         return self._predict(self._pass(features), here)[:, 0]
 
@@ -178,9 +184,9 @@ class Decoder:
         assert self._cache.place == 0
         everything, given = slice(0, codes.shape[1]), self.model.layout.num_given
         self._write(codes, everything)
-        embedding = self.model.code_embedding
-        inputs = self._vectors[:, :-1].clone()
-        inputs[:, given:] = torch.where(hidden[..., None], embedding.hidden, inputs[:, given:])
+        inputs, unknown = self._tables.look_up(codes + self._offsets), hidden[..., None]
+        hole = self.model.code_embedding.hidden
+        inputs[:, given:] = torch.where(unknown, hole, inputs[:, given:])
         features = self._base + self._above(everything) + inputs
         return self._predict(self._pass(features), everything)[:, given:]
 
@@ -200,7 +206,7 @@ class Decoder:
             rotation=self._cache.rotation,
             bias=self._cache.bias(1, causal=True),
             base=self._base,
-            vectors=self._vectors,
+            numbers=self._numbers,
             before=self._before,
             previous=self._previous,
         )
@@ -209,18 +215,21 @@ class Decoder:
     def _raster(self) -> bool:
         return self.model.shape.order == "raster"
 
+    @property
+    def _offsets(self) -> Int64[Tensor, "m"]:
+        """What to add to the code of each place for its number."""
+        return self.model.code_embedding.offsets
+
     def _write(self, codes: Int64[Tensor, "b n"], places: slice) -> None:
-        self._codes[:, places] = codes
-        offsets = self.model.code_embedding.offsets[places]
-        self._vectors[:, places] = F.embedding(codes + offsets, self._table)
+        self._numbers[:, places] = codes + self._offsets[places]
 
     def _before_place(self, place: int) -> Float[Tensor, "b d"]:
         """Give the vector of the code before a place."""
-        return self._vectors[:, place - 1] if place else self._before
+        return self._tables.look_up(self._numbers[:, place - 1]) if place else self._before
 
     def _above(self, places: slice) -> Float[Tensor, "b n d"]:
         """Give what places take from the codes above them."""
-        return self.model.code_embedding.above(self._vectors[:, :-1])[:, places]
+        return self._tables.above(self._numbers, places)
 
     def _predict(self, features: Float[Tensor, "b n d"], places: slice) -> Float[Tensor, "b n v"]:
         previous = None if self._previous is None else self._previous[:, places]
@@ -240,7 +249,8 @@ class Decoder:
     def _advance(self, count: int) -> None:
         self._cache.advance(count)
         if self._cache.place == 0:
-            self._earlier, self._previous = self._previous, self._codes.clone()
+            codes = self._numbers[:, :-1] - self._offsets
+            self._earlier, self._previous = self._previous, codes
 
 
 def _sight(packed: PackedTransformer) -> Sight | GraphSight | None:

@@ -12,10 +12,7 @@ from cvg.tensors import Bool, Float, Int64, Tensor
 
 
 class CodeEmbedding(nn.Module):
-    """The vector of each position of a frame, from everything that is known before it.
-
-    The same methods serve whole clips in training and single places in decoding.
-    """
+    """The vector of each position of a frame, from everything that is known before it."""
 
     codebook_vectors: Tensor
     offsets: Tensor

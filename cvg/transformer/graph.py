@@ -114,7 +114,7 @@ class GraphStep:
         self._packed, self._record = packed, record
         self._replay: Compute | None = None  # once recorded
         self._arrays = _arrays(frame)
-        self._vectors, self._bias = frame.vectors, frame.bias
+        self._numbers, self._bias = frame.numbers, frame.bias
         self._layers = [
             LayerCache(keys=keys, turned=turned, values=values)
             for keys, turned, values in zip(frame.keys, frame.turned, frame.values, strict=True)
@@ -153,7 +153,7 @@ class GraphStep:
         """Do what `logits` says; done twice, it leaves what it left the first time."""
         self._bias.index_fill_(3, self._slot, 0)
         features = self._base.index_select(1, self._place) + self._before_place()
-        features = features + self._packed.look_beside(self._vectors, self._place)
+        features = features + self._packed.tables.beside(self._numbers, self._place)
         for packed, layer in zip(self._packed.blocks, self._layers, strict=True):
             features = packed.codes(features, layer, slots=self._slot, bias=self._bias)
         previous = self._previous
@@ -163,10 +163,11 @@ class GraphStep:
 
     def _before_place(self) -> Float[Tensor, "b 1 d"]:
         """Give the vector of the code before the place."""
-        before = self._vectors.index_select(1, (self._place - 1).clamp(min=0))
+        number = self._numbers.index_select(1, (self._place - 1).clamp(min=0))
+        before = self._packed.tables.look_up(number)
         return torch.where(self._place == 0, self._before[:, None], before)
 
 
 def _arrays(frame: Frame) -> list[Tensor]:
     """Give what a step reads and writes in place."""
-    return [*frame.keys, *frame.turned, *frame.values, frame.bias, frame.vectors]
+    return [*frame.keys, *frame.turned, *frame.values, frame.bias, frame.numbers]

@@ -118,7 +118,8 @@ class Transformer(nn.Module):
         *,
         goal: Goal | None = None,
         hidden: Bool[Tensor, "b t mp"] | None = None,
-    ) -> Float[Tensor, "b t mp v"]:
+        last: int | None = None,
+    ) -> Float[Tensor, "b _ mp v"]:
         """Give the logits of every predicted place of every frame.
 
         Args:
@@ -127,14 +128,19 @@ class Transformer(nn.Module):
             goal: the frame in which they end.
             hidden: in parallel order, the codes that are not known; each frame is predicted from
                 its other codes and from all codes of the frames before it.
+            last: give those of so many frames, the last ones, alone; at most all.
         """
         t = sequence.shape[1]
         passed = self.process(sequence, conditions, goal=goal, hidden=hidden)
         features = rearrange(passed.features, "b (t m) d -> b t m d", m=self.layout.num_places)
         features = features[:, -t:, self.layout.num_given :]
-        previous = sequence[:, :-1, self.layout.num_given :]
-        first = self.predict(features[:, :1], None)
-        return torch.cat([first, self.predict(features[:, 1:], previous)], dim=1)
+        codes = sequence[..., self.layout.num_given :]
+        begin = 0 if last is None else max(0, t - last)
+        # The first frame has none before it.
+        parts = [] if begin else [self.predict(features[:, :1], None)]
+        begin = max(1, begin)
+        parts.append(self.predict(features[:, begin:], codes[:, begin - 1 : -1]))
+        return torch.cat(parts, dim=1)
 
     def process(
         self,
@@ -143,16 +149,18 @@ class Transformer(nn.Module):
         *,
         goal: Goal | None = None,
         hidden: Bool[Tensor, "b t mp"] | None = None,
+        brought: Float[Tensor, "b t m d"] | None = None,
     ) -> Passed:
         """Pass clips through all layers; arguments as for `forward`.
 
         With `hidden`, the features of the frames with hidden codes stand behind those of the clip.
+        `brought` is what the codes bring to their places, where that is known (`CodeTables`).
         """
         _, t, m = sequence.shape
         prefix, present, added = self.prefix_embedding(conditions)
         prefix_masks = self._masks(prefix)
         per_frame = self.frame_embedding(conditions) + added[:, None, None]
-        embedded = self._embed_clip(sequence) + per_frame
+        embedded = (self._embed_clip(sequence) if brought is None else brought) + per_frame
         frames = torch.arange(t, device=sequence.device)
         if hidden is not None:
             behind = self._embed_clip(sequence, hidden=hidden) + per_frame

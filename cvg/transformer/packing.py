@@ -11,15 +11,18 @@ several codes at once pass through weights as trained (cvg/transformer/native):
 
 - `native`: float32; equal but for the order of sums;
 - `native-bf16`: half the bytes; matrices, and the keys and values of what is written, rounded once
-  to 8 bits, the rest stays float32.
+  to 8 bits. Where the processor has products of such numbers (AVX512-BF16), what is multiplied by
+  matrices is rounded too, and the frames of a context that are given at once pass in bfloat16. Sums
+  stay float32.
 
 All but the first are for CPUs. Which one is fastest depends on the machine:
 `benchmarks/sampling.py`. Where a machine lacks one, weights stay as trained, and that is said.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +37,7 @@ from cvg.transformer.cache import LayerCache
 from cvg.transformer.model import Transformer
 from cvg.transformer.native.build import library
 from cvg.transformer.native.step import NativeTransformer
+from cvg.transformer.tables import CodeTables
 
 PACKINGS: tuple[Packing, ...] = get_args(Packing)
 NATIVE: tuple[Packing, ...] = ("native", "native-bf16")
@@ -98,27 +102,22 @@ class PackedBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class PackedTransformer:
-    """A frozen transformer with the weights of its large products laid out anew."""
+    """A frozen transformer with the weights of its large products laid out anew.
+
+    What codes bring to the places near them is looked up in tables.
+    """
 
     model: Transformer
     packing: Packing
     blocks: tuple[PackedBlock, ...]
     head: Product
-    beside: Product
+    tables: CodeTables
     native: NativeTransformer | None = None
 
-    def look_beside(
-        self, vectors: Float[Tensor, "b m1 d"], places: slice | Int64[Tensor, "n"]
-    ) -> Float[Tensor, "b n d"]:
-        """Give what places take from their neighbours before them.
-
-        Args:
-            vectors: of the codes of the frame; the last row stands for what is beyond the edge.
-            places: in the frame.
-        """
-        neighbours = self.model.code_embedding.neighbours[places]
-        found = vectors[:, neighbours.flatten()]
-        return self.beside(found.view(len(vectors), len(neighbours), -1))
+    def at_once(self) -> AbstractContextManager[Any]:
+        """Give the context in which the frames of a context pass through the model at once."""
+        half = self.native is not None and self.native.rounds_inputs
+        return torch.autocast("cpu", torch.bfloat16) if half else nullcontext()
 
     def predict(
         self, features: Float[Tensor, "b n d"], previous: Int64[Tensor, "b n"] | None
@@ -143,9 +142,9 @@ def pack(model: Transformer, packing: Packing) -> PackedTransformer:
             "trained. Set it to fp32 to say so"
         )
         packing = "fp32"
-    native = None
+    tables, native = CodeTables.of(model.code_embedding), None
     if packing in NATIVE and model.shape.order == "raster":
-        native = NativeTransformer(model, half=packing == "native-bf16")
+        native = NativeTransformer(model, tables, half=packing == "native-bf16")
     blocks = []
     for block in model.layers:
         widen, _, narrow = block.network
@@ -165,7 +164,7 @@ def pack(model: Transformer, packing: Packing) -> PackedTransformer:
         packing=packing,
         blocks=tuple(blocks),
         head=_product(model.head.project, packing),
-        beside=_product(model.code_embedding.beside, packing),
+        tables=tables,
         native=native,
     )
 

@@ -104,6 +104,18 @@ def test_parents_come_before_their_children_on_the_next_coarser_level(shapes):
 
 @settings(deadline=None)
 @given(shapes=SHAPES)
+def test_what_is_around_a_place_has_it_around_itself(shapes):
+    layout = layout_with(shapes)
+    around = layout.around()
+    assert torch.equal(around[:, 4], torch.arange(layout.num_places))
+    for direction in range(9):
+        inside = around[:, direction] < layout.num_places
+        back = around[around[inside, direction], 8 - direction]
+        assert torch.equal(back, torch.arange(layout.num_places)[inside])
+
+
+@settings(deadline=None)
+@given(shapes=SHAPES)
 def test_neighbours_are_of_the_same_grid_and_before(shapes):
     layout = layout_with(shapes)
     level = torch.tensor([i for i, g in enumerate(layout.grids) for _ in range(g.num_codes)])

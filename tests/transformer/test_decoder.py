@@ -108,14 +108,37 @@ def test_in_parallel_order_looking_equals_one_pass(
         decoder.give(sequence[:, frame])
 
 
+@pytest.mark.parametrize("begin_with", ["given codes", "some more codes"])
+def test_codes_may_be_given_at_any_place_of_a_frame(
+    toys, layout, conditions, make_sequence, begin_with
+):
+    model, sequence = toys.toy_transformer(layout), make_sequence(layout, frames=4)
+    with torch.no_grad():
+        expected = model(sequence, conditions.frames(4))
+    decoder, frames = begin(model, conditions), []
+    first = layout.num_given + (begin_with == "some more codes")
+    for frame in sequence.unbind(1):
+        decoder.begin()
+        logits = []
+        if first:
+            logits += decoder.give(frame[:, :first])[:, layout.num_given :].unbind(1)
+        for place in range(first, frame.shape[1], 2):
+            logits.append(decoder.peek())
+            decoder.put(frame[:, place])
+            if place + 1 < frame.shape[1]:
+                logits += decoder.give(frame[:, place + 1 : place + 2]).unbind(1)
+        frames.append(torch.stack(logits, dim=1))
+    torch.testing.assert_close(torch.stack(frames, dim=1), expected, rtol=0, atol=1e-10)
+
+
 def test_peeking_does_not_see_the_code_that_is_to_be_drawn(toys, layout, conditions, make_sequence):
     """What is left in the buffer from the frame before has no influence."""
     model = toys.toy_transformer(layout)
     sequence = make_sequence(layout, frames=1)[:, 0]
     logits = []
-    for leftover in (0.0, 7.0):
+    for leftover in (0, 3):
         decoder = begin(model, conditions)
-        decoder._vectors[:, :-1] = leftover
+        decoder._numbers[:, :-1] = leftover
         decoder.begin()
         if layout.num_given:
             decoder.give(sequence[:, : layout.num_given])

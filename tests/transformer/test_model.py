@@ -255,6 +255,19 @@ def test_a_longer_clip_begins_like_a_shorter_one(model, layout, conditions, make
     torch.testing.assert_close(long[:, :3], short, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("last", [1, 3, 7, 8])
+@pytest.mark.parametrize("order", ["raster", "parallel"])
+def test_logits_of_the_last_frames_alone(toys, layout, conditions, make_sequence, order, last):
+    model, sequence = toys.toy_transformer(layout, order=order), make_sequence(layout)
+    hidden = None
+    if order == "parallel":
+        hidden = torch.ones_like(sequence[..., layout.num_given :], dtype=torch.bool)
+    with torch.no_grad():
+        whole = model(sequence, conditions, hidden=hidden)
+        found = model(sequence, conditions, hidden=hidden, last=last)
+    torch.testing.assert_close(found, whole[:, -last:], rtol=0, atol=1e-12)
+
+
 def test_levels_and_places_are_told_apart(model, layout, conditions):
     """With the same code everywhere, logits still differ from place to place."""
     sequence = torch.full((3, 2, layout.num_places), 4)

@@ -3,8 +3,10 @@
 // Computes what `Decoder.peek` computes with PyTorch (cvg/transformer/decoder.py). With one row a
 // video, reading weights is what costs, so they lie in the order in which they are read:
 // [output / BLOCK][input][BLOCK]; each is loaded once for up to ROWS videos. Weights may be
-// bfloat16; activations and sums are float32. Every number is computed by one thread, in an order
-// that depends neither on the number of threads nor on that of videos.
+// bfloat16, two inputs side by side; sums are float32, and so is all else, but that processors with
+// an instruction for it multiply such weights by inputs rounded to bfloat16 too. Every number is
+// computed by one thread, in an order that depends neither on the number of threads nor on that of
+// videos.
 //
 // No -ffast-math: it would flush denormal numbers in the whole process.
 
@@ -23,7 +25,12 @@
 #include <mutex>
 #include <new>
 #include <thread>
+#include <type_traits>
 #include <vector>
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, VECTORS = 4, ROWS = 4;
@@ -35,6 +42,7 @@ constexpr int LANES = 4, VECTORS = 4, ROWS = 4;
 constexpr int BLOCK = LANES * VECTORS;  // outputs that are computed together
 constexpr int SPINS = 4000;             // looks at a flag before a thread yields or sleeps
 constexpr int AHEAD = 8192;             // bytes that are asked for before their turn
+constexpr int LINE = 64;                // bytes of a line of the cache
 constexpr float EPSILON = 1e-5f;        // of nn.LayerNorm
 
 typedef float Vector __attribute__((vector_size(LANES * 4)));
@@ -57,10 +65,12 @@ static inline Vector load(const uint16_t* from) {
   return value;
 }
 
-// Asks memory for what will be read after `from`: COUNT vectors.
+// Asks memory for what will be read after `from`: COUNT vectors, line by line.
 template <int COUNT, typename Number>
 static inline void ask_ahead(const Number* from) {
-  for (int v = 0; v < COUNT; ++v) __builtin_prefetch(from + AHEAD / sizeof(Number) + v * LANES);
+  const char* next = reinterpret_cast<const char*>(from) + AHEAD;
+  for (size_t byte = 0; byte < COUNT * LANES * sizeof(Number); byte += LINE)
+    __builtin_prefetch(next + byte);
 }
 
 static inline void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
@@ -168,6 +178,7 @@ struct Matrix {
   Numbers weights;
   std::vector<float> bias;
 
+  // Inputs of halves come in pairs: their number is even, as widths are, whose heads are turned so.
   void fill(const float* values, const float* biases, int rows, int columns, bool half) {
     outputs = rows, inputs = columns;
     const int padded = rounded_up(rows, BLOCK);
@@ -177,9 +188,15 @@ struct Matrix {
     weights.with(0, [&](auto* places) {
       for (int row = 0; row < rows; ++row)
         for (int column = 0; column < columns; ++column)
-          set(places + (size_t(row / BLOCK) * columns + column) * BLOCK + row % BLOCK,
-              values[size_t(row) * columns + column]);
+          set(places + place_of(row, column), values[size_t(row) * columns + column]);
     });
+  }
+
+  // Where a weight lies; in halves each pair of inputs is side by side.
+  size_t place_of(int row, int column) const {
+    const size_t block = size_t(row / BLOCK) * inputs * BLOCK;
+    if (!weights.half) return block + size_t(column) * BLOCK + row % BLOCK;
+    return block + size_t(column / 2 * 2) * BLOCK + row % BLOCK * 2 + column % 2;
   }
 
   int blocks() const { return rounded_up(outputs, BLOCK) / BLOCK; }
@@ -205,14 +222,64 @@ static inline void multiply_rows(const Weight* weights, const float* inputs, int
     for (int v = 0; v < VECTORS; ++v) store(results[row] + v * LANES, sums[row][v]);
 }
 
-template <typename Weight>
-static void multiply_some(const Weight* weights, const float* inputs, int stride, int size,
-                          const float* bias, int count, float (*results)[BLOCK]) {
+// Two successive inputs, as weights that are halves are multiplied by them.
+#if defined(__AVX512BF16__)
+typedef uint32_t Pair;
+
+static inline Pair pair_of(const float* two) {
+  return to_half(two[0]) | uint32_t(to_half(two[1])) << 16;
+}
+
+static inline Vector add_products(Vector total, Bits weights, Pair pair) {
+  const Bits inputs = pair - Bits{};
+  return (Vector)_mm512_dpbf16_ps((__m512)total, (__m512bh)weights, (__m512bh)inputs);
+}
+#else
+struct Pair {
+  float first, second;
+};
+
+static inline Pair pair_of(const float* two) { return {two[0], two[1]}; }
+
+static inline Vector as_numbers(Bits bits) {
+  Vector value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+static inline Vector add_products(Vector total, Bits weights, Pair pair) {
+  total += as_numbers(weights << 16) * pair.first;
+  return total + as_numbers(weights & 0xffff0000u) * pair.second;
+}
+#endif
+
+// The same as `multiply_rows` with weights that are halves; `size` is that of pairs.
+template <int COUNT>
+static inline void multiply_rows(const uint16_t* weights, const Pair* inputs, int stride, int size,
+                                 const float* bias, float (*results)[BLOCK]) {
+  Vector sums[COUNT][VECTORS];
+  for (int row = 0; row < COUNT; ++row)
+    for (int v = 0; v < VECTORS; ++v) sums[row][v] = load(bias + v * LANES);
+  for (int input = 0; input < size; ++input, weights += 2 * BLOCK) {
+    ask_ahead<2 * VECTORS>(weights);
+    Bits weight[VECTORS];
+    std::memcpy(weight, weights, sizeof weight);
+    for (int row = 0; row < COUNT; ++row)
+      for (int v = 0; v < VECTORS; ++v)
+        sums[row][v] = add_products(sums[row][v], weight[v], inputs[size_t(row) * stride + input]);
+  }
+  for (int row = 0; row < COUNT; ++row)
+    for (int v = 0; v < VECTORS; ++v) store(results[row] + v * LANES, sums[row][v]);
+}
+
+template <typename Weight, typename Input>
+static void multiply_some(const Weight* weights, const Input* inputs, int size, const float* bias,
+                          int count, float (*results)[BLOCK]) {
   switch (count) {
-    case 1: return multiply_rows<1>(weights, inputs, stride, size, bias, results);
-    case 2: return multiply_rows<2>(weights, inputs, stride, size, bias, results);
-    case 3: return multiply_rows<3>(weights, inputs, stride, size, bias, results);
-    default: return multiply_rows<4>(weights, inputs, stride, size, bias, results);
+    case 1: return multiply_rows<1>(weights, inputs, size, size, bias, results);
+    case 2: return multiply_rows<2>(weights, inputs, size, size, bias, results);
+    case 3: return multiply_rows<3>(weights, inputs, size, size, bias, results);
+    default: return multiply_rows<4>(weights, inputs, size, size, bias, results);
   }
 }
 
@@ -308,6 +375,7 @@ extern "C" struct Position {
   int32_t places;    // m, of a frame
   int32_t place;     // of the code in its frame
   int32_t slot;      // of the code among the slots
+  int32_t vocabulary;  // w: codes of all levels
   int32_t has_previous;
   float* const* keys;         // by layer [b, a, k, e], not turned
   float* const* values;       // by layer [b, a, k, e]
@@ -315,8 +383,10 @@ extern "C" struct Position {
   const float* sines;         // [k, e]
   float* bias;                // [b, k]: 0 for what is in sight, else minus infinity
   const float* base;          // [b, m, d]
-  const float* vectors;       // [b, m + 1, d]
   const float* before;        // [b, d], input of the first place
+  const float* own;           // [w, d], the vector of each code
+  const float* beside;        // [4, w + 1, d], what each brings from each direction
+  const int64_t* numbers;     // [b, m + 1], of the codes of the frame and what is beyond the edge
   const int64_t* neighbours;  // [m, 4]
   const int64_t* previous;    // [b, m]: codes of the frame before
   float* logits;              // [b, v]: the result
@@ -374,14 +444,15 @@ struct Sight {
 struct Model {
   int width, heads, codes, code_width, threads;
   bool half = false;  // matrices, keys and values
-  Matrix beside, project;
+  Matrix project;
   Norm norm;
   Matrix codebook;
   std::vector<float> code_vectors, code_squares;
   std::vector<Layer> layers;
   std::unique_ptr<Crew> crew;
-  std::vector<float> neighbours, features, normed, mixed, heads_in, wide, outputs, points;
-  std::vector<std::vector<float>> scores;
+  std::vector<float> features, normed, mixed, heads_in, wide, outputs, points;
+  std::vector<std::vector<float>> scores;  // of each thread
+  std::vector<std::vector<Pair>> pairs;    // of each thread
 
   // A fork has the memory of the threads, but not the threads: nothing may wait for them.
   void leave_threads_of_parent() {
@@ -397,7 +468,6 @@ struct Model {
 
   void make_room(const Position& at) {
     const size_t videos = at.videos;
-    neighbours.resize(videos * 4 * width);
     features.resize(videos * width);
     mixed.resize(videos * width);
     heads_in.resize(videos * 3 * width);
@@ -407,7 +477,7 @@ struct Model {
     call_crew();
     normed.resize(size_t(threads) * videos * width);
     scores.resize(threads);
-    for (auto& one : scores) one.resize(rounded_up(at.slots, BLOCK));
+    pairs.resize(threads);
   }
 };
 
@@ -418,24 +488,33 @@ struct Step {
 };
 
 // Calls use(row, first, count, results) for each row and block of outputs of this thread's share.
-template <typename Use>
-static void multiply(Matrix& matrix, const float* inputs, int rows, int number, int threads,
-                     Use use) {
+template <typename Weight, typename Input, typename Use>
+static void multiply(const Matrix& matrix, const Weight* weights, const Input* inputs, int size,
+                     int rows, int number, int threads, Use use) {
   alignas(64) float results[4][BLOCK];
   const auto [first, last] = share(matrix.blocks(), number, threads);
   for (int block = first; block < last; ++block) {
-    const size_t begin = size_t(block) * matrix.inputs * BLOCK;
+    const Weight* own = weights + size_t(block) * matrix.inputs * BLOCK;
+    const float* bias = matrix.bias.data() + block * BLOCK;
     const int outputs = std::min(BLOCK, matrix.outputs - block * BLOCK);
     for (int row = 0; row < rows; row += ROWS) {
       const int count = std::min(ROWS, rows - row);
-      const float* some = inputs + size_t(row) * matrix.inputs;
-      const float* bias = matrix.bias.data() + block * BLOCK;
-      matrix.weights.with(begin, [&](const auto* weights) {
-        multiply_some(weights, some, matrix.inputs, matrix.inputs, bias, count, results);
-      });
+      multiply_some(own, inputs + size_t(row) * size, size, bias, count, results);
       for (int one = 0; one < count; ++one) use(row + one, block * BLOCK, outputs, results[one]);
     }
   }
+}
+
+// The same, from inputs in float32; `pairs` is room for them as pairs.
+template <typename Use>
+static void multiply(const Matrix& matrix, const float* inputs, std::vector<Pair>& pairs, int rows,
+                     int number, int threads, Use use) {
+  const int size = matrix.inputs;
+  if (!matrix.weights.half)
+    return multiply(matrix, matrix.weights.single.data(), inputs, size, rows, number, threads, use);
+  pairs.resize(size_t(rows) * size / 2);
+  for (size_t i = 0; i < pairs.size(); ++i) pairs[i] = pair_of(inputs + 2 * i);
+  multiply(matrix, matrix.weights.halves.data(), pairs.data(), size / 2, rows, number, threads, use);
 }
 
 static void normalise(const Norm& norm, const float* inputs, int rows, int width, float* results) {
@@ -524,28 +603,46 @@ static void keep(Sight& sight, const Position& at, int number_of_layer, int one,
   });
 }
 
-// One head of one video: keeps its key and value, and mixes the values in sight.
-static void attend(Model& model, Sight& sight, const Position& at, int number_of_layer, int one,
-                   float* scores) {
-  const int width = model.width, size = sight.size, row = sight.row();
+static float dot(const float* one, const float* other, int count) {
+  const int whole = count / LANES * LANES;
+  Vector total{};
+  for (int i = 0; i < whole; i += LANES) total += load(one + i) * load(other + i);
+  float product = sum(total);
+  for (int i = whole; i < count; ++i) product += one[i] * other[i];
+  return product;
+}
+
+// One head of one video: keeps its key and value, and weighs what is in sight.
+static void weigh(Model& model, Sight& sight, const Position& at, int number_of_layer, int one,
+                  float* scores) {
+  const int width = model.width, size = sight.size;
   const int video = one / model.heads, head = one % model.heads;
   const float* query = model.heads_in.data() + size_t(video) * 3 * width + head * size;
-  keep(sight, at, number_of_layer, one, query + width, query + 2 * width);
-  const std::vector<int>& blocks = sight.blocks[video];
+  const float* key = query + width;
   const float* bias = sight.bias.data() + size_t(video) * sight.padded();
-  Sight::Layer& layer = sight.layers[number_of_layer];
-  layer.keys.with(sight.keys_of(one), [&](const auto* keys) {
-    float* results = scores;
-    for (int block : blocks) {
+  float* results = scores;
+  sight.layers[number_of_layer].keys.with(sight.keys_of(one), [&](const auto* keys) {
+    for (int block : sight.blocks[video]) {
       multiply_rows<1>(keys + size_t(block) * size * BLOCK, query, 0, size, bias + block * BLOCK,
                        reinterpret_cast<float(*)[BLOCK]>(results));
+      if (block == at.slot / BLOCK) results[at.slot % BLOCK] = dot(query, key, size);
       results += BLOCK;
     }
   });
-  soften(scores, int(blocks.size()) * BLOCK);
-  float* mixed = model.mixed.data() + size_t(video) * width + head * size;
+  // Its own key is written once those around it have been read: before, it would wait for memory.
+  // So it meets its own key as it is, and later ones as they are kept.
+  keep(sight, at, number_of_layer, one, key, key + width);
+  soften(scores, int(results - scores));
+}
+
+// One head of one video: mixes the values in sight.
+static void mix(Model& model, Sight& sight, int number_of_layer, int one, const float* scores) {
+  const int size = sight.size, row = sight.row();
+  const int video = one / model.heads, head = one % model.heads;
+  const std::vector<int>& blocks = sight.blocks[video];
+  float* mixed = model.mixed.data() + size_t(video) * model.width + head * size;
   alignas(64) float results[8 * LANES];
-  layer.values.with(sight.values_of(one), [&](const auto* values) {
+  sight.layers[number_of_layer].values.with(sight.values_of(one), [&](const auto* values) {
     for (int first = 0; first < size; first += 8 * LANES) {
       mix_some((row - first) / LANES, values + first, row, sight.slots, scores, blocks, results);
       copy_row(mixed + first, results, std::min(8 * LANES, size - first));
@@ -553,19 +650,36 @@ static void attend(Model& model, Sight& sight, const Position& at, int number_of
   });
 }
 
-// Fills in what the place has as input, but for its neighbours' share.
+// A thread's share of heads: first all keys, then all values, each read from end to end.
+static void attend(Model& model, Sight& sight, const Position& at, int number_of_layer,
+                   int number) {
+  const auto [begin, end] = share(at.videos * model.heads, number, model.threads);
+  const size_t room = sight.padded();
+  std::vector<float>& scores = model.scores[number];
+  scores.resize((end - begin) * room);
+  for (int one = begin; one < end; ++one)
+    weigh(model, sight, at, number_of_layer, one, scores.data() + (one - begin) * room);
+  for (int one = begin; one < end; ++one)
+    mix(model, sight, number_of_layer, one, scores.data() + (one - begin) * room);
+}
+
+static void add_row(float* to, const float* from, int count) {
+  for (int i = 0; i < count; ++i) to[i] += from[i];
+}
+
+// Fills in what the place has as input, and brings it into sight.
 static void gather(Model& model, Sight& sight, const Position& at) {
   const int width = model.width;
   for (int video = 0; video < at.videos; ++video) {
-    const float* vectors = at.vectors + size_t(video) * (at.places + 1) * width;
-    const float* base = at.base + (size_t(video) * at.places + at.place) * width;
-    const float* before = at.place ? vectors + size_t(at.place - 1) * width
-                                   : at.before + size_t(video) * width;
+    const int64_t* numbers = at.numbers + size_t(video) * (at.places + 1);
     float* features = model.features.data() + size_t(video) * width;
-    for (int i = 0; i < width; ++i) features[i] = base[i] + before[i];
-    for (int n = 0; n < 4; ++n)
-      copy_row(model.neighbours.data() + (size_t(video) * 4 + n) * width,
-               vectors + at.neighbours[at.place * 4 + n] * width, width);
+    copy_row(features, at.base + (size_t(video) * at.places + at.place) * width, width);
+    add_row(features, at.place ? at.own + numbers[at.place - 1] * width
+                               : at.before + size_t(video) * width, width);
+    for (int n = 0; n < 4; ++n) {
+      const int64_t row = int64_t(n) * (at.vocabulary + 1) + numbers[at.neighbours[at.place * 4 + n]];
+      add_row(features, at.beside + row * width, width);
+    }
     sight.show(video, at.slot);
     at.bias[size_t(video) * at.slots + at.slot] = 0.f;
   }
@@ -574,7 +688,7 @@ static void gather(Model& model, Sight& sight, const Position& at) {
 // Adds what the head says of the code before at this place: repeat it, or take one near it.
 static void point(Model& model, const Position& at, int number, int threads) {
   const int codes = model.codes, outputs = codes + 2 + model.code_width;
-  multiply(model.codebook, model.points.data(), at.videos, number, threads,
+  multiply(model.codebook, model.points.data(), model.pairs[number], at.videos, number, threads,
            [&](int video, int first, int count, const float* products) {
              const float* own = model.outputs.data() + size_t(video) * outputs;
              const float steepness = own[codes + 1];
@@ -608,31 +722,29 @@ static void pass_layer(Model& model, Sight& sight, const Position& at, int numbe
   const int width = model.width, threads = crew.size, videos = at.videos;
   float* features = model.features.data();
   float* normed = model.normed.data() + size_t(number) * videos * width;  // each thread its own
+  std::vector<Pair>& pairs = model.pairs[number];
   const auto add = [&](int video, int first, int count, const float* results) {
-    float* own = features + size_t(video) * width + first;
-    for (int i = 0; i < count; ++i) own[i] += results[i];
+    add_row(features + size_t(video) * width + first, results, count);
   };
 
   normalise(layer.attention_norm, features, videos, width, normed);
-  multiply(layer.project_in, normed, videos, number, threads,
+  multiply(layer.project_in, normed, pairs, videos, number, threads,
            [&](int video, int first, int count, const float* results) {
              copy_row(model.heads_in.data() + size_t(video) * 3 * width + first, results, count);
            });
   crew.meet();
-  const auto [begin, end] = share(videos * model.heads, number, threads);
-  for (int one = begin; one < end; ++one)
-    attend(model, sight, at, number_of_layer, one, model.scores[number].data());
+  attend(model, sight, at, number_of_layer, number);
   crew.meet();
-  multiply(layer.project_out, model.mixed.data(), videos, number, threads, add);
+  multiply(layer.project_out, model.mixed.data(), pairs, videos, number, threads, add);
   crew.meet();
   normalise(layer.network_norm, features, videos, width, normed);
-  multiply(layer.widen, normed, videos, number, threads,
+  multiply(layer.widen, normed, pairs, videos, number, threads,
            [&](int video, int first, int count, float* results) {
              for (int i = 0; i < BLOCK; i += LANES) store(results + i, gelu(load(results + i)));
              copy_row(model.wide.data() + size_t(video) * 4 * width + first, results, count);
            });
   crew.meet();
-  multiply(layer.narrow, model.wide.data(), videos, number, threads, add);
+  multiply(layer.narrow, model.wide.data(), pairs, videos, number, threads, add);
   crew.meet();
 }
 
@@ -643,17 +755,11 @@ static void act(void* what, int number) {
   Crew& crew = *model.crew;
   const int width = model.width, outputs = model.codes + 2 + model.code_width;
   float* features = model.features.data();
-  multiply(model.beside, model.neighbours.data(), at.videos, number, crew.size,
-           [&](int video, int first, int count, const float* results) {
-             float* own = features + size_t(video) * width + first;
-             for (int i = 0; i < count; ++i) own[i] += results[i];
-           });
-  crew.meet();
   for (size_t layer = 0; layer < model.layers.size(); ++layer)
     pass_layer(model, sight, at, int(layer), number);
   float* normed = model.normed.data() + size_t(number) * at.videos * width;
   normalise(model.norm, features, at.videos, width, normed);
-  multiply(model.project, normed, at.videos, number, crew.size,
+  multiply(model.project, normed, model.pairs[number], at.videos, number, crew.size,
            [&](int video, int first, int count, const float* results) {
              copy_row(model.outputs.data() + size_t(video) * outputs + first, results, count);
            });
@@ -714,7 +820,7 @@ static void lay_out_some(void* what, int number) {
 }
 
 static Matrix* matrix_of(Model& model, int layer, int which) {
-  if (layer < 0) return which == 0 ? &model.beside : &model.project;
+  if (layer < 0) return &model.project;
   Layer& own = model.layers[layer];
   Matrix* all[] = {&own.project_in, &own.project_out, &own.widen, &own.narrow};
   return all[which];
@@ -726,6 +832,9 @@ static Norm* norm_of(Model& model, int layer, int which) {
 }
 
 extern "C" {
+
+// Whether what is multiplied by weights that are halves is rounded too.
+int cvg_rounds_inputs() { return std::is_integral<Pair>::value; }
 
 void* cvg_create(int width, int layers, int heads, int codes, int code_width, int threads,
                  int half) {
@@ -739,8 +848,7 @@ void* cvg_create(int width, int layers, int heads, int codes, int code_width, in
 
 void cvg_destroy(void* model) { delete static_cast<Model*>(model); }
 
-// A matrix of a layer: 0 project_in, 1 project_out, 2 widen, 3 narrow; of layer -1: 0 beside,
-// 1 the head.
+// A matrix of a layer: 0 project_in, 1 project_out, 2 widen, 3 narrow; of layer -1: of the head.
 void cvg_set_matrix(void* model, int layer, int which, const float* weights, const float* bias,
                     int outputs, int inputs) {
   Model& own = *static_cast<Model*>(model);

@@ -12,6 +12,7 @@ from cvg.tensors import Float, Int64, Tensor
 from cvg.transformer.attention import Rotation, with_scaled_queries
 from cvg.transformer.model import Transformer
 from cvg.transformer.native.build import library
+from cvg.transformer.tables import CodeTables
 
 _FLOATS = ctypes.POINTER(ctypes.c_float)
 
@@ -21,10 +22,10 @@ class _Position(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("videos", "slots", "places", "place", "slot")),
-        ("has_previous", ctypes.c_int32),
+        *((name, ctypes.c_int32) for name in ("vocabulary", "has_previous")),
         *((name, ctypes.c_void_p) for name in ("keys", "values", "cosines", "sines", "bias")),
-        *((name, ctypes.c_void_p) for name in ("base", "vectors", "before", "neighbours")),
-        *((name, ctypes.c_void_p) for name in ("previous", "logits")),
+        *((name, ctypes.c_void_p) for name in ("base", "before", "own", "beside")),
+        *((name, ctypes.c_void_p) for name in ("numbers", "neighbours", "previous", "logits")),
     )
 
 
@@ -39,7 +40,7 @@ class Frame:
         rotation: turns the keys of each slot to the frame.
         bias: 0 for the slots in sight, else minus infinity.
         base: what the places have besides their input.
-        vectors: of the codes of the frame; the last row stands for what is beyond the edge.
+        numbers: of the codes of the frame, as `CodeTables.number` gives them.
         before: input of the first place.
         previous: codes of the frame before; None in a first frame.
     """
@@ -50,7 +51,7 @@ class Frame:
     rotation: Rotation
     bias: Float[Tensor, "b 1 1 k"]
     base: Float[Tensor, "b m d"]
-    vectors: Float[Tensor, "b m1 d"]
+    numbers: Int64[Tensor, "b m1"]
     before: Float[Tensor, "b d"]
     previous: Int64[Tensor, "b m"] | None
 
@@ -59,14 +60,19 @@ class NativeTransformer:
     """The weights of a model, laid out anew, and what they make of one code of each video.
 
     Results depend neither on the number of threads nor on the other videos of a batch.
+
+    Attributes:
+        rounds_inputs: whether what is multiplied by matrices is rounded to bfloat16.
     """
 
-    def __init__(self, model: Transformer, *, half: bool) -> None:
+    def __init__(self, model: Transformer, tables: CodeTables, *, half: bool) -> None:
         """Copy the weights.
 
         Args:
             model: of float32 weights on the CPU, in raster order; trained no more.
-            half: read matrices, keys and values as bfloat16, half the bytes for each code.
+            tables: of its codes; they are read where they are.
+            half: read matrices, keys and values as bfloat16, half the bytes for each code, and
+                round the inputs of matrices too where the processor multiplies such numbers.
 
         Raises:
             RuntimeError: the step cannot be compiled here; `library` tells.
@@ -75,7 +81,9 @@ class NativeTransformer:
         if compiled is None:
             raise RuntimeError("the native step is not available")
         self._library: Any = compiled
-        self._neighbours = model.code_embedding.neighbours.contiguous()
+        self.rounds_inputs = half and bool(compiled.cvg_rounds_inputs())
+        self._tables = tables
+        self._neighbours = tables.from_beside.places
         shape, predicted = model.shape, model.layout.predicted
         self._codes = predicted.codebook_size
         self._library.cvg_create.restype = ctypes.c_void_p
@@ -110,8 +118,7 @@ class NativeTransformer:
                 self._set_matrix(number, which, layer)
             for which, norm in enumerate((block.attention_norm, block.network_norm)):
                 self._set_norm(number, which, norm)
-        self._set_matrix(-1, 0, model.code_embedding.beside)
-        self._set_matrix(-1, 1, model.head.project)
+        self._set_matrix(-1, 0, model.head.project)
         self._set_norm(-1, 0, model.head.norm)
         vectors = model.code_embedding.codebook_vectors[-self._codes :].contiguous()
         squares = vectors.square().sum(1)
@@ -162,10 +169,11 @@ class NativeFrame:
             frame: whose arrays must stay where they are while it is written.
         """
         self._model, self._sight, self._frame = model, sight, frame
-        rotation = frame.rotation
+        rotation, tables = frame.rotation, model._tables
         arrays = (*frame.keys, *frame.values, rotation.cosines, rotation.sines)
-        arrays += (frame.bias, frame.base, frame.vectors)
+        arrays += (frame.bias, frame.base, tables.own, tables.from_beside.rows)
         assert all(array.dtype == torch.float32 and array.is_contiguous() for array in arrays)
+        assert frame.numbers.is_contiguous()
         self._before = frame.before.contiguous()
         self._previous = None if frame.previous is None else frame.previous.contiguous()
         videos, places, _ = frame.base.shape
@@ -179,6 +187,7 @@ class NativeFrame:
             videos=videos,
             slots=frame.bias.shape[-1],
             places=places,
+            vocabulary=len(tables.own),
             has_previous=previous is not None,
             keys=ctypes.addressof(self._keys),
             values=ctypes.addressof(self._values),
@@ -186,8 +195,10 @@ class NativeFrame:
             sines=rotation.sines.data_ptr(),
             bias=frame.bias.data_ptr(),
             base=frame.base.data_ptr(),
-            vectors=frame.vectors.data_ptr(),
             before=self._before.data_ptr(),
+            own=tables.own.data_ptr(),
+            beside=tables.from_beside.rows.data_ptr(),
+            numbers=frame.numbers.data_ptr(),
             neighbours=model._neighbours.data_ptr(),
             previous=None if previous is None else previous.data_ptr(),
             logits=self._logits.data_ptr(),
