@@ -92,11 +92,10 @@ def last_logits(
     model: Transformer, sequence: Int64[Tensor, "b t m"], conditions: Conditions
 ) -> Float[Tensor, "b mp v"]:
     """Give the logits of the last frame, after as many frames as a clip of the training has."""
-    places, given, frames = model.layout.num_places, model.layout.num_given, sequence.shape[1]
+    given, frames = model.layout.num_given, sequence.shape[1]
     first = max(0, frames - 1 - model.shape.reach)
     sequence, conditions = sequence[:, first:], conditions.clip(first, frames)
     hidden = None
     if model.shape.order == "parallel":
         hidden = torch.ones_like(sequence[..., given:], dtype=torch.bool)
-    features = model.process(sequence, conditions, hidden=hidden).features[:, given - places :]
-    return model.predict(features, sequence[:, -2, given:]).float()
+    return model(sequence, conditions, hidden=hidden, last=1)[:, 0].float()

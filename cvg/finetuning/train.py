@@ -87,7 +87,6 @@ def finetune(
     """
     params = settings.finetune
     _refuse_unfit(models, params)
-    _refuse_parts(around)
     seed_everything(around.seed, "finetune")
     tuned = nn.ModuleDict(
         {
@@ -113,6 +112,10 @@ def finetune(
         validate=task.validate,
         objective="minus_step",
         matrices=lambda: [matrix for one in _each(tuned).values() for matrix in one.matrices],
+        layers=[
+            f"{level}.{name}" for level, one in _each(tuned).items() for name in one.layer_names
+        ],
+        roots=list(tuned),
         stateful=task.stateful,
         looks=(0,),
         is_over=task.is_over,
@@ -281,14 +284,6 @@ class Guard:
 
 def _each(tuned: nn.ModuleDict) -> dict[str, Transformer]:
     return {level: cast("Transformer", model) for level, model in tuned.items()}
-
-
-def _refuse_parts(around: Surroundings) -> None:
-    if around.runtime.strategy == "fsdp2" and around.runtime.ranks.count > 1:
-        raise UserError(
-            "CVG_STRATEGY=fsdp2: finetune enters its transformers by several ways in one step, "
-            "which needs whole weights on each rank; start it with CVG_STRATEGY=ddp"
-        )
 
 
 def _refuse_unfit(models: Models, params: FinetuneParams) -> None:

@@ -11,6 +11,7 @@ from cvg.tensors import Tensor
 from cvg.training.checkpoint import Checkpoints
 from cvg.training.history import History, Log, StepResult
 from cvg.training.runtime import Runtime
+from cvg.training.strategy import WHOLE
 
 StoppedBy = Literal["steps", "time", "patience", "job"]
 
@@ -81,6 +82,7 @@ class Job:
         matrices: gives those parameters of the model that are hidden matrices and kernels, which
             Muon can take. It is asked once the weights are spread over the ranks.
         layers: names of parts of the model, called one after the other, each once a pass.
+        roots: names of those parts of the model that are called; "" for all of it.
         stateful: what else a checkpoint must hold, by name.
         looks: numbers of steps done after which to validate too, besides the period; 0 is before
             the first, so that the weights as they came may be the best.
@@ -94,6 +96,7 @@ class Job:
     objective: str
     matrices: Callable[[], Sequence[Tensor]] = tuple
     layers: Sequence[str] = ()
+    roots: Sequence[str] = WHOLE
     stateful: Mapping[str, Stateful] = field(default_factory=dict)
     looks: Sequence[int] = ()
     is_over: Callable[[], bool] = lambda: False

@@ -68,8 +68,9 @@ class _Run:
         self.ranks, self.strategy = around.runtime.ranks, make_strategy(around.runtime)
         require_share(params.batch_size, self.ranks, field=f"batch_size of {job.label}")
         self.average = WeightAverage(job.model, decay=params.ema_decay)
-        self.strategy.spread(self.average.model, job.layers)
-        self.strategy.spread(job.model, job.layers, precision=around.runtime.precision)
+        self.strategy.spread(self.average.model, job.layers, roots=job.roots)
+        precision = around.runtime.precision
+        self.strategy.spread(job.model, job.layers, roots=job.roots, precision=precision)
         self.optimizer = Optimizer(job.model, job.matrices(), params, around.runtime, self.strategy)
         self.best = Best(objective=job.objective)
         self.recorder = Recorder(around.log)

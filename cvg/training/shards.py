@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from cvg.tensors import Tensor
 from cvg.training.runtime import Precision, Runtime
-from cvg.training.strategy import Replicas
+from cvg.training.strategy import WHOLE, Replicas
 
 
 class Shards(Replicas):
@@ -34,7 +34,12 @@ class Shards(Replicas):
         warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module .* returned a view")
 
     def spread(
-        self, model: nn.Module, layers: Sequence[str] = (), *, precision: Precision = "fp32"
+        self,
+        model: nn.Module,
+        layers: Sequence[str] = (),
+        *,
+        roots: Sequence[str] = WHOLE,
+        precision: Precision = "fp32",
     ) -> None:
         """Cut each parameter along its first axis."""
         # Layers are gathered in the precision of their products: autocast would keep a copy of all
@@ -49,8 +54,10 @@ class Shards(Replicas):
             self._parts.append(
                 fully_shard(layer, mesh=self._mesh, reshard_after_forward=True, mp_policy=policy)
             )
-        # Kept until the backward pass: between the two, a loss may look at single weights.
-        self._parts.append(fully_shard(model, mesh=self._mesh, reshard_after_forward=False))
+        for name in roots:
+            root = model.get_submodule(name)
+            # Kept until the backward pass: between the two, a loss may look at single weights.
+            self._parts.append(fully_shard(root, mesh=self._mesh, reshard_after_forward=False))
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Leave it: the backward pass has done it."""

@@ -2,7 +2,7 @@
 
 Whole (`ddp`): gradients are averaged after the backward pass. PyTorch's own DistributedDataParallel
 does it within, through the call of one module; here, losses take gradients of their own on the way,
-and transformers are entered by more than one method.
+and fine-tuning calls several modules.
 
 Parts (`fsdp2`): see cvg/training/shards.py.
 
@@ -18,6 +18,8 @@ from cvg.tensors import Tensor
 from cvg.training.ranks import ALONE, Ranks
 from cvg.training.runtime import Precision, Runtime
 
+WHOLE = ("",)  # the only root of a model that is called as a whole
+
 
 class Replicas:
     """Each rank has all weights; with one rank there is nothing to be done."""
@@ -27,13 +29,19 @@ class Replicas:
         self._ranks = ranks
 
     def spread(
-        self, model: nn.Module, layers: Sequence[str] = (), *, precision: Precision = "fp32"
+        self,
+        model: nn.Module,
+        layers: Sequence[str] = (),
+        *,
+        roots: Sequence[str] = WHOLE,
+        precision: Precision = "fp32",
     ) -> None:
         """Spread the weights of a model, in place; its parameters may then be others.
 
         Args:
-            model: that is called by its `forward` alone.
-            layers: names of parts of it, each called once a pass, one after the other.
+            model: whose weights are all in its roots.
+            layers: names of parts of roots, each called once a pass, one after the other.
+            roots: names of parts that are called, by `forward` alone; "" for all of the model.
             precision: of the products in the layers.
         """
 

@@ -13,8 +13,8 @@ JOBS = Path(__file__).with_name("jobs.py")
 ALIKE = ("raster", "parallel", "vqgan", "restarts", "critic", "pixels", "teach", "reward")
 # Both ways sum in the same order.
 SAME_BITS = ("uneven", "raster", "dropped", "vqgan", "restarts", "critic")
-# They do not: gradients are added up over two parts, or their norm is that of two halves.
-CLOSE = ("parallel", "clipped")
+# They do not: gradients are added up over several passes, or their norm is that of two halves.
+CLOSE = ("parallel", "clipped", "teach", "reward")
 OTHERS = ("looks", "gathered", "halved")
 
 
@@ -64,7 +64,7 @@ def test_two_ranks_train_what_one_does(one, two, name):
         assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-4 if name == "reward" else 1e-6)
 
 
-@pytest.mark.parametrize("name", [*ALIKE, *SAME_BITS, *CLOSE])
+@pytest.mark.parametrize("name", [*ALIKE, *SAME_BITS, *CLOSE, *(f"{name}@fsdp2" for name in CLOSE)])
 def test_both_ranks_have_the_same_bits(two, name):
     """Codebooks, running sums and adversaries' influence among them."""
     assert (two / f"{name}.rank0").read_text() == (two / f"{name}.rank1").read_text()

@@ -91,7 +91,7 @@ def test_only_the_last_frame_takes_a_gradient(toys, models, make, clips):
         model.head.register_full_backward_hook(lambda module, into, out: seen.append(out[0]))
     vectors = imagination.write(*clips, rng=toys.rng())
     sum(frame.square().sum() for frame in vectors.values()).backward()
-    assert sorted(gradient.shape[1] for gradient in seen) == [4, 16]  # codes of one frame
+    assert sorted(gradient.shape[1:3] for gradient in seen) == [(1, 4), (1, 16)]  # of one frame
     assert all((gradient.abs().amax(-1) > 0).all() for gradient in seen)
 
 
