@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from cvg.codes.layout import Grid
 from cvg.errors import UserError
 from cvg.files import save_arrays, sha256_file, write_json
+from cvg.remote.kept import OpenFiles
 from cvg.remote.stored import Stored, StoredFiles, files_of
 from cvg.remote.url import Place
 from cvg.segments import Segment, Split, read_segments, write_segments
@@ -148,6 +149,7 @@ class CodeStore:
     _header: dict[str, Any]
     _segments: tuple[Segment, ...]
     _files: StoredFiles
+    _shards: OpenFiles[Any]
 
     @classmethod
     def open(cls, folder: Place) -> "CodeStore":
@@ -178,6 +180,7 @@ class CodeStore:
             _header=header,
             _segments=tuple(files.use(index, read_segments)),
             _files=files,
+            _shards=OpenFiles(files),
         )
 
     @property
@@ -233,16 +236,12 @@ class CodeStore:
 
     def _read(self, shard: int, rows: slice, names: Iterable[str]) -> dict[str, np.ndarray]:
         stored = _stored(self._header, self._header["shards"][shard])
-        grids = {grid.level: grid for grid in self.grids}
-
-        def slices(path: Path) -> dict[str, np.ndarray]:
-            with safe_open(path, framework="np") as file:
-                return {name: file.get_slice(name)[rows] for name in names}
-
-        arrays = self._files.use(stored, slices)
-        for level in filter(arrays.__contains__, grids):
-            arrays[level] = arrays[level].astype(np.int64)
-            _refuse_foreign_codes(arrays[level], grids[level])
+        file = self._shards.get(stored, lambda path: safe_open(path, framework="np"))
+        arrays = {name: file.get_slice(name)[rows] for name in names}
+        for grid in self.grids:
+            if grid.level in arrays:
+                arrays[grid.level] = arrays[grid.level].astype(np.int64)
+                _refuse_foreign_codes(arrays[grid.level], grid)
         return arrays
 
 

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,10 @@ from numpy.typing import DTypeLike
 from xxhash import xxh3_128
 
 from cvg.errors import UserError
+from cvg.remote.kept import OpenFiles
 from cvg.remote.stored import Stored, StoredFiles, checksum_of
 
 AGAIN = "run the extract stage again (dvc repro -f extract)"
-
-# A map holds a file descriptor, and a process may have no more than a thousand or so.
-MAX_MAPS = 128
 
 FREE_SPACE = "free some space, or write to another disk"
 FULL = {
@@ -53,7 +52,7 @@ class Shard:
     bytes: int
     xxh3_128: str
 
-    @property
+    @cached_property
     def stored(self) -> Stored:
         """What is known of the file."""
         return Stored(
@@ -224,16 +223,12 @@ class ShardWriter:
 class ShardReader:
     """Reads any items of a track; a shard is verified when it is first read in a process.
 
-    It can be pickled, for the workers of a DataLoader: open maps stay behind.
+    It can be pickled, for the workers of a DataLoader.
     """
 
     def __init__(self, files: StoredFiles, track: Track) -> None:
         self.track = track
-        self._files = files
-        self._maps: dict[int, np.ndarray] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_maps": {}}
+        self._maps: OpenFiles[np.ndarray] = OpenFiles(files)
 
     def read(self, first: int, length: int) -> Shaped[np.ndarray, "n ..."]:
         """Copy the items [first, first + length).
@@ -260,21 +255,8 @@ class ShardReader:
         return items
 
     def _map(self, number: int) -> np.ndarray:
-        if number not in self._maps:
-            if len(self._maps) >= MAX_MAPS:
-                self._maps.pop(next(iter(self._maps)))
-            shard = self.track.shards[number]
-            items = self._files.use(shard.stored, lambda path: self._open(path, shard))
-            self._let_go()
-            self._maps[number] = items
-        return self._maps[number]
-
-    def _let_go(self) -> None:
-        """Close the maps of files that a cache has removed, for they still take room."""
-        shards = self.track.shards
-        for number in list(self._maps):
-            if not self._files.keeps(shards[number].stored):
-                del self._maps[number]
+        shard = self.track.shards[number]
+        return self._maps.get(shard.stored, lambda path: self._open(path, shard))
 
     def _open(self, path: Path, shard: Shard) -> np.ndarray:
         items = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -1,11 +1,13 @@
 """The code store: what goes in comes out; what is foreign or damaged is refused."""
 
+import pickle
 import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 
 from cvg.codes.layout import Grid
 from cvg.codes.store import CodeStore, CodeWriter
@@ -47,6 +49,23 @@ def test_every_window_holds_what_was_written(toys, store, data):
     for level, codes in toys.all_codes(sum(toys.LENGTHS)).items():
         assert found[level].dtype == np.int64
         assert np.array_equal(found[level], codes[first : first + length])
+
+
+def test_a_shard_is_opened_once_in_a_process(folder, monkeypatch):
+    opened = []
+
+    def noted(path, **options):
+        opened.append(path.name)
+        return safe_open(path, **options)
+
+    monkeypatch.setattr("cvg.codes.store.safe_open", noted)
+    store = CodeStore.open(folder)
+    first = by_id(store)[0]
+    for _ in range(3):
+        before = store.window(first, 0, 2)
+    assert len(opened) == len(set(opened)) > 0
+    again = pickle.loads(pickle.dumps(store)).window(first, 0, 2)
+    assert all(np.array_equal(again[name], before[name]) for name in before)
 
 
 def test_some_segment_crosses_two_borders_of_shards(store):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cvg.errors import UserError
 from cvg.frames import shards
 from cvg.frames.shards import ShardReader, ShardWriter, Track
+from cvg.remote import kept
 from cvg.remote.stored import LocalFiles, checksum_of
 
 SHAPE = (3, 2)
@@ -150,7 +151,7 @@ def test_a_shard_is_verified_once_in_a_process(tmp_path, monkeypatch):
         return checksum_of(path, algorithm)
 
     monkeypatch.setattr("cvg.remote.stored.checksum_of", checksum)
-    monkeypatch.setattr(shards, "MAX_MAPS", 1)
+    monkeypatch.setattr(kept, "MOST_OPEN", 1)
     track, _ = write(tmp_path, [items(6)], shard_bytes=3 * ITEM_BYTES)
     reader = open_track(tmp_path, track)
     for first in (0, 1, 4, 0, 5):
@@ -185,7 +186,7 @@ def test_items_that_hold_nothing_are_refused(tmp_path):
 
 @LINUX
 def test_a_store_of_many_shards_keeps_few_files_open(tmp_path):
-    count = shards.MAX_MAPS + 40
+    count = kept.MOST_OPEN + 40
     written = items(count)
     track, _ = write(tmp_path, [written], shard_bytes=1)
     reader = open_track(tmp_path, track)
@@ -193,7 +194,7 @@ def test_a_store_of_many_shards_keeps_few_files_open(tmp_path):
     for order in (range(count), reversed(range(count))):
         for number in order:
             assert np.array_equal(reader.read(number, 1)[0], written[number])
-    assert len(list(Path("/proc/self/fd").iterdir())) - before <= shards.MAX_MAPS
+    assert len(list(Path("/proc/self/fd").iterdir())) - before <= kept.MOST_OPEN
 
 
 LIMITED = """
