@@ -8,6 +8,7 @@ from PIL import Image
 from cvg.media import (
     CAPTION_HEIGHT,
     GAP,
+    PALETTE_PIXELS,
     mark_context,
     side_by_side,
     stack,
@@ -77,6 +78,23 @@ def test_a_gif_has_every_frame_with_its_colours_and_its_time(tmp_path, fps, dura
             picture.seek(number)
             assert picture.info["duration"] == duration
             assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - expected).max() <= 8
+
+
+def test_colours_of_a_large_gif_are_chosen_from_some_of_its_pixels(tmp_path, monkeypatch):
+    large, seen = film().repeat(16, axis=1).repeat(16, axis=2), []
+    quantize = Image.Image.quantize
+
+    def noted(self, *others, **more):
+        seen.append(self.width * self.height)
+        return quantize(self, *others, **more)
+
+    monkeypatch.setattr(Image.Image, "quantize", noted)
+    write_gif(tmp_path / "film.gif", large, fps=5)
+    with Image.open(tmp_path / "film.gif") as picture:
+        for number, expected in enumerate(large):
+            picture.seek(number)
+            assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - expected).max() <= 8
+    assert PALETTE_PIXELS / 2 < seen[0] <= PALETTE_PIXELS < large.size / 3
 
 
 def test_a_gif_that_stands_still_takes_as_long(tmp_path):
