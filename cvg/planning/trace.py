@@ -185,7 +185,10 @@ def _ordinary(number: Tensor) -> bool | int | float:
 
 
 def trace(build: Callable[[], Trainable], runtime: Runtime) -> StepCost:
-    """Take two steps without data, and count the second: the first makes what optimizers keep.
+    """Take a step without data, and count it.
+
+    What is made once is made before: by a first loss what an adversary keeps, by a first update
+    what optimizers keep.
 
     Args:
         build: makes the network and its batch; everything is made in here.
@@ -195,13 +198,12 @@ def trace(build: Callable[[], Trainable], runtime: Runtime) -> StepCost:
         task = build()
         task.model.train()
         parameters = list(task.model.parameters())
-        optimizer = Optimizer(task.model, task.matrices(), task.params, runtime)
         for parameter in parameters:
             parameter.register_post_accumulate_grad_hook(partial(_set_aside, ledger))
-        task.loss().backward()
-        optimizer.step()
-        if task.params.accumulate == 1:
-            optimizer.zero_grad()
+        loss = task.loss()
+        if task.params.accumulate > 1:  # Then gradients are held from one batch to the next.
+            loss.backward()
+        del loss
         start = ledger.restart()
         before = start - _bytes(_gradients(parameters))
         with FlopCounterMode(display=False) as forward:
@@ -211,14 +213,15 @@ def trace(build: Callable[[], Trainable], runtime: Runtime) -> StepCost:
             loss.backward()
         del loss
         peak, ungraded = ledger.most - before, ledger.most_besides - before
+        gradients = _gradients(parameters)
+        optimizer = Optimizer(task.model, task.matrices(), task.params, runtime)
+        optimizer.step()
         left = ledger.restart()
         with FlopCounterMode(display=False) as update:
             nn.utils.clip_grad_norm_(parameters, task.params.grad_clip)
             optimizer.step()
-        gradients = _gradients(parameters)
         buffers = _bytes(list(task.model.buffers()))
         weights = _bytes(parameters) + buffers
-        kept = _bytes(tree_leaves(optimizer.state_dict()))
         layers = [task.model.get_submodule(name) for name in task.layers]
         return StepCost(
             parameters=count_by_part(task.model),
@@ -228,11 +231,11 @@ def trace(build: Callable[[], Trainable], runtime: Runtime) -> StepCost:
             halved=runtime.precision == "bf16",
             gradients=_bytes(gradients),
             largest=max(gradient.nbytes for gradient in gradients),
-            optimizer=kept,
+            optimizer=_bytes(tree_leaves(optimizer.state_dict())),
             forward=forward.get_total_flops(),
             backward=backward.get_total_flops(),
             update=update.get_total_flops(),
-            beside=before - weights - kept,
+            beside=before - weights,
             saved=saved,
             peak=peak,
             ungraded=ungraded,
