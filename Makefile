@@ -4,6 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 NO_WEIGHTS := "warning: weights could not be fetched; the figures that need them are left out"
 
+TESTS := "not gpu and not scale and (ci or not slow)"
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -28,8 +29,7 @@ demo: setup  ## run the whole pipeline on the demo videos; what is done already 
 
 test: setup lint  ## check the style, then run the tests
 	@$(BIN)/cvg weights fetch || echo $(NO_WEIGHTS) >&2
-	$(BIN)/python -m pytest $(PARALLEL)
-	$(BIN)/python -m pytest $(PARALLEL) -m "slow and ci"
+	$(BIN)/python -m pytest $(PARALLEL) -m $(TESTS)
 
 faults: setup  ## kill every stage a hundred times, fill its disk, and count what is lost (an hour)
 	CVG_KILLS=100 $(BIN)/python -m pytest -m slow tests/faults tests/test_week.py

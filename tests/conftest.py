@@ -1,11 +1,13 @@
 """What every test needs: one thread, checked shapes, no tracking, a copy of the project."""
 
+import fcntl
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,22 +23,26 @@ os.environ.setdefault("CVG_TRACKING", "off")
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 install_import_hook("cvg", CHECKER)
 
-EXPENSIVE = ("chain", "whole", "zygote")  # fixtures of a session that take a minute and more
+LONGEST = "test_readme.py"  # minutes; it builds the chain, which the other worker takes over later
+EXPENSIVE = ("whole", "zygote", "two", "chain")  # fixtures of a session that take a minute and more
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that share an expensive fixture, so that no core is left with them."""
+    """Begin with the longest file and those with expensive fixtures, so that no core is left."""
+    last = len(EXPENSIVE) + 1
 
     def order(item: pytest.Item) -> int:
+        if item.path.name == LONGEST:
+            return 0
         fixtures = getattr(item, "fixturenames", ())
-        found = [number for number, name in enumerate(EXPENSIVE) if name in fixtures]
-        return found[0] if found else len(EXPENSIVE)
+        found = [number for number, name in enumerate(EXPENSIVE, start=1) if name in fixtures]
+        return found[0] if found else last
 
     of_file: dict[Path, int] = {}
     for item in items:
-        of_file[item.path] = min(order(item), of_file.get(item.path, len(EXPENSIVE)))
+        of_file[item.path] = min(order(item), of_file.get(item.path, last))
     items.sort(key=lambda item: of_file[item.path])
 
 
@@ -120,8 +126,46 @@ class Chain:
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    """Run `dvc repro` at toy size, once for all tests that look at what it gives."""
-    chain = Chain(copy_project(tmp_path_factory.mktemp("chain") / "project"))
+    """Run `dvc repro` at toy size, once for all tests that look at what it gives.
+
+    Of several workers one runs it, and each has a copy of its own.
+    """
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with (common / "chain.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ran = common / "chain"
+        if not ran.exists():
+            building = common / "chain-unfinished"
+            shutil.rmtree(building, ignore_errors=True)  # of a worker whose chain did not run
+            run_chain(Chain(copy_project(building)))
+            await_recorder(building)  # which would look for its files at the old place
+            building.rename(ran)
+    return copy_chain(ran, own / "own-chain")
+
+
+def copy_chain(folder: Path, to: Path) -> Chain:
+    """Copy a project that has run, with DVC's cache."""
+    await_recorder(folder)
+    return Chain(Path(shutil.copytree(folder, to, symlinks=True)))
+
+
+def await_recorder(folder: Path) -> None:
+    """Wait until nobody writes to the record of runs of a project any more."""
+    until = time.monotonic() + 60
+    while list(folder.glob(".runs/tracking/*.sock")):
+        assert time.monotonic() < until, "the recorder of a run does not end"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def own_chain(chain: Chain, tmp_path: Path) -> Chain:
+    """A copy of the chain for a test that leaves it otherwise than it was."""
+    return copy_chain(chain.folder, tmp_path / "chain")
+
+
+def run_chain(chain: Chain) -> None:
+    """Run the whole chain, and commit what it wrote."""
     chain.run("cvg preset quick")
     # Fewer clips than the preset has: the network of FVD takes most of the time.
     params = chain.folder / "params.yaml"
@@ -131,4 +175,3 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     chain.run("dvc repro")
     git(chain.folder, "add", "--all")
     git(chain.folder, "commit", "--quiet", "--message=ran")
-    return chain
