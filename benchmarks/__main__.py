@@ -15,7 +15,15 @@ from pathlib import Path
 from benchmarks.measure import Row, machine, markdown_table, print_table
 from cvg.files import read_json, write_json
 
-SCRIPTS = ("extract", "frame_store", "vqgan", "transformer_training", "sampling", "metrics")
+# What each script measures.
+SCRIPTS = {
+    "extract": "extract",
+    "frame_store": "reading frames",
+    "vqgan": "VQGAN",
+    "transformer_training": "training of transformers",
+    "sampling": "sampling",
+    "metrics": "figures",
+}
 RESULTS = Path(__file__).with_name("results")
 
 
@@ -32,10 +40,18 @@ def newest() -> str:
     """Give a table in Markdown of the last results: all that has a peer or a bound."""
     path = max(RESULTS.glob("*.json"))
     measured = read_json(path)
-    rows = [Row(**row) for script in SCRIPTS for row in measured["rows"].get(script, [])]
+    rows = [
+        Row(**row | {"name": _under(told, row["name"])})
+        for script, told in SCRIPTS.items()
+        for row in measured["rows"].get(script, [])
+    ]
     compared = [row for row in rows if row.peer is not None and not row.name.endswith(row.peer)]
     date = path.name[: len("2026-01-01")]
     return f"{markdown_table(compared)}\n\n{date}, {measured['machine']}.\n"
+
+
+def _under(told: str, name: str) -> str:
+    return name if name.startswith(told) else f"{told}: {name}"
 
 
 def main() -> None:

@@ -146,11 +146,17 @@ def markdown_table(rows: Sequence[Row]) -> str:
         "| --- | ---: | --- | ---: | ---: |",
     ]
     lines += [
-        f"| {row.name} | {row.value:.4g} {row.unit} | {row.peer} | {row.peer_value:.4g} | "
-        f"{row.ratio:.2f} |"
+        f"| {row.name} | {readable(row.value)} {row.unit} | {row.peer} | "
+        f"{readable(row.peer_value or 0.0)} | {row.ratio:.2f} |"
         for row in rows
     ]
     return "\n".join(lines)
+
+
+def readable(value: float) -> str:
+    """Give four digits, and no power of ten for large numbers."""
+    digits = float(f"{value:.4g}")
+    return f"{digits:,.0f}" if digits >= 1000 else f"{digits:.4g}"
 
 
 def machine() -> str:

@@ -9,7 +9,7 @@ import pytest
 
 import benchmarks.__main__ as bench
 from benchmarks import growth, profile
-from benchmarks.measure import row_of
+from benchmarks.measure import readable, row_of
 
 PROJECT = Path(__file__).parents[2]
 TABLE = re.compile(r"<!-- benchmarks -->\n(.*?)<!-- end -->", re.DOTALL)
@@ -46,6 +46,13 @@ def test_the_first_heading_that_fits_counts():
 def test_a_ratio_says_how_many_times_as_fast_as_the_peer():
     row = row_of({"ours": [1.0, 2.0, 4.0], "other": [6.0]}, "ours", peer="other", work=12)
     assert (row.value, row.best, row.peer_value, row.ratio) == (6.0, 12.0, 2.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(124312.5, "124,300"), (67.4987, "67.5"), (1.41e-5, "1.41e-05"), (0, "0")]
+)
+def test_numbers_are_shown_with_four_digits(value, shown):
+    assert readable(value) == shown
 
 
 def test_the_table_of_the_readme_is_that_of_the_newest_results():
