@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cvg.report.candidates import Metric, metrics_of
+from cvg.report.candidates import metric_of
 from cvg.report.levels import level_figure
 from cvg.report.source import Row, finite
 
@@ -68,7 +68,7 @@ def _entry(row: Mapping[str, str], column: str, best: float | None) -> Entry:
 
 def _heading(column: str) -> Entry:
     part = level_figure(column)
-    metric = _metric(part.key)
+    metric = metric_of(part.key)
     title = PLAIN.get(column) or (metric.title if metric else part.key.capitalize())
     unit = f", {metric.unit}" if metric and metric.unit else ""
     text = f"{title}{f', {part.level}' if part.level else ''}{unit}"
@@ -77,7 +77,7 @@ def _heading(column: str) -> Entry:
 
 def _written(value: float, column: str) -> str:
     key = level_figure(column).key
-    metric = _metric(key)
+    metric = metric_of(key)
     if metric:
         return metric.show(value)
     match key:
@@ -87,7 +87,3 @@ def _written(value: float, column: str) -> str:
             return f"{value:.1f}"
         case _:
             return f"{value:g}"
-
-
-def _metric(key: str) -> Metric | None:
-    return next((one for one in metrics_of([key]) if one.key == key), None)

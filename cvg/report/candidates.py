@@ -187,6 +187,11 @@ def metrics_of(keys: Iterable[str]) -> list[Metric]:
     return found
 
 
+def metric_of(key: str) -> Metric | None:
+    """Give the known figure of a key."""
+    return next((one for one in metrics_of([key]) if one.key == key), None)
+
+
 def clip_metrics(figures: Mapping[str, Any]) -> list[Metric]:
     """Give the figures of clips that occur for any candidate."""
     return metrics_of(key for candidate in CANDIDATES for key in node(figures, candidate.name))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cvg.metrics.names import figure_key
-from cvg.report.candidates import Metric, metrics_of
+from cvg.report.candidates import Metric, metric_of, metrics_of
 from cvg.report.curves import codebook_size
 from cvg.report.gates import clips_sentence
 from cvg.report.levels import level_figure, prefixes
@@ -145,7 +145,7 @@ def _share(value: float | None) -> str:
 def _protocol_row(score: Mapping[str, Any]) -> tuple[str, ...]:
     protocol, interval, network = score["protocol"], score["interval"], score["network"]
     key = figure_key(score["metric"])
-    metric = next((one for one in metrics_of([key]) if one.key == key), None)
+    metric = metric_of(key)
     show = metric.show if metric else "{:.6g}".format
     return (
         score["candidate"],

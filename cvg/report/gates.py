@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cvg.metrics.names import figure_key
-from cvg.report.candidates import Metric, metrics_of
+from cvg.report.candidates import Metric, metric_of
 from cvg.report.curves import codebook_size
 from cvg.report.levels import LevelFigure, level_figure, prefix_title
 from cvg.report.source import Source, figure, finite
@@ -121,7 +121,7 @@ def _naming(dotted: str, source: Source) -> _Naming:
             return _Naming(title=f"{level.capitalize()} {OF_CODES[key]}", show=show, note="")
         case ["vqgan", key]:
             part = level_figure(key)
-            metric = next((one for one in metrics_of([part.key]) if one.key == part.key), None)
+            metric = metric_of(part.key)
             if metric is not None:
                 return _of_metric(metric, part, source)
     return _Naming(title=dotted, show="{:.4g}".format, note="")

@@ -11,7 +11,7 @@ from cvg.report.candidates import (
     Candidate,
     Metric,
     clip_metrics,
-    metrics_of,
+    metric_of,
 )
 from cvg.report.source import Source, figure
 from cvg.report.summary import Intervals, intervals_of
@@ -144,9 +144,10 @@ def _cautions(source: Source) -> list[str]:
         if real is not None and shuffled is not None:
             found.append(_time_sentence(metric, real=real, shuffled=shuffled))
     notes = [
-        f"{metrics_of([figure_key(score['metric'])])[0].title}: {note}."
+        f"{metric.title}: {note}."
         for score in source.scores
-        if score["metric"].partition("_")[0] in BY_FEATURES
+        if (metric := metric_of(figure_key(score["metric"]))) is not None
+        if metric.family in BY_FEATURES
         for note in score["notes"]
     ]
     return [*found, *dict.fromkeys(notes)]

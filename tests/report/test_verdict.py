@@ -52,6 +52,11 @@ def test_controls_say_whether_fvd_sees_time(source_of, made):
     assert "more about what is seen" in judge(source_of(figures=figures)).cautions[0]
 
 
+def test_a_note_of_a_figure_stands_under_its_name(source_of):
+    (note,) = [one for one in judge(source_of()).cautions if "401" in one]
+    assert note == "FVD: fewer than 401 clips."
+
+
 def test_without_baselines_nothing_is_claimed(source_of, made):
     verdict = judge(source_of(figures={"sample": made["FIGURES"]["sample"]}))
     assert verdict.headline == "No figure was computed for both the samples and a baseline."
